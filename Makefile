@@ -1,0 +1,48 @@
+# Gym Queue: everything a developer or a first-time user runs.
+# `make demo` and `make test` need Python >= 3.11 and nothing else: they make .venv themselves.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help install demo up test check format bench constraints clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1	/' | expand -t 22
+
+install: $(STAMP) ## Make .venv with the project and its development tools
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11: name another with make PYTHON=python3.12 .." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## Run the shipped benchmark through a master and two workers, then stop everything
+	@$(BIN)/gym-anything demo
+
+up: install ## Run a master and two workers until Ctrl-C
+	@$(BIN)/gym-anything up
+
+test: install ## Run the test suite; what needs a missing tool is skipped with its reason
+	$(BIN)/python -m pytest
+
+check: install ## Run ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Format the code and sort the imports
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## Measure creates and steps through a real fleet
+	$(BIN)/python -m bench.steps
+
+constraints: install ## Write constraints.txt from what .venv holds
+	$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
+
+clean: ## Remove .venv and what tools left behind
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage dist

@@ -1,0 +1,168 @@
+"""Settings of the programs, from flags, then ``GYM_ANYTHING_*`` variables, then defaults; and the cluster token."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gym_queue.errors import StartupFailed
+
+APP_NAME = "gym-anything"
+DEFAULT_MASTER_PORT = 5800
+DEFAULT_WORKER_PORT = 5900
+DEFAULT_DASHBOARD_PORT = 5850
+
+
+class MasterSettings(BaseSettings):
+    """What ``gym-anything-master`` takes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GYM_ANYTHING_MASTER_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(DEFAULT_MASTER_PORT, ge=0, le=65535)
+    """Port to listen on; 0 picks a free one."""
+    auto_port: bool = False
+    """Take the next free port when ``port`` is taken."""
+    broker_url: str | None = None
+    """Celery broker; None starts an embedded one."""
+    heartbeat_s: float = Field(5.0, gt=0)
+    """How often workers are told to send heartbeats."""
+    heartbeat_timeout_s: float = Field(30.0, gt=0)
+    """Without a heartbeat for this long a worker is unhealthy: no new environments."""
+    dead_timeout_s: float = Field(90.0, gt=0)
+    """Without a heartbeat for this long a worker is dead: its environments are lost."""
+    proxy_timeout_s: float = Field(900.0, gt=0)
+    """Longest a worker may take to answer one call."""
+    create_timeout_s: float = Field(600.0, gt=0)
+    """Longest a worker may take to open an environment."""
+    queue_timeout_s: float = Field(600.0, ge=0)
+    """Longest a create waits for a free slot, unless the call says otherwise."""
+    state_dir: Path | None = None
+    """Folder for the embedded broker's files; None is one per port in the user's state folder."""
+    no_auth: bool = False
+    """Serve callers without a token."""
+    log_level: str = "INFO"
+
+
+class WorkerSettings(BaseSettings):
+    """What ``gym-anything-worker`` takes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GYM_ANYTHING_WORKER_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    host: str = "0.0.0.0"
+    port: int = Field(0, ge=0, le=65535)
+    """Port to listen on; 0 picks a free one."""
+    master_url: str | None = None
+    """Master to register with; None serves creates directly."""
+    broker_url: str | None = None
+    """Celery broker; None takes the one the master hands out."""
+    worker_id: str | None = None
+    """Name of this worker; None makes one from the host name and a random part."""
+    max_envs: int = Field(4, ge=1, le=10_000)
+    """Environments at once."""
+    timeout_s: float = Field(3600.0, gt=0)
+    """An environment that no call touched for this long is closed."""
+    heartbeat_interval_s: float | None = None
+    """Seconds between heartbeats; None takes what the master says."""
+    advertise_host: str | None = None
+    """Host name or address that the master reaches this worker by; None finds it out."""
+    reset_policy: str = "core"
+    """Policy of resets that name none: core or baseline_setup."""
+    skip_preflight: bool = False
+    skip_kvm_check: bool = False
+    """Deprecated: use skip_preflight."""
+    must_support_runner: str = ""
+    """Runners, comma-separated, without which the worker refuses to start."""
+    runners: str = ""
+    """Runners, comma-separated, to offer; empty offers every one that is ready, except fake."""
+    grace_s: float = Field(30.0, ge=0)
+    """On SIGTERM, how long busy environments may finish."""
+    call_timeout_s: float = Field(900.0, gt=0)
+    """Longest one call into an environment may take before it is killed."""
+    no_auth: bool = False
+    log_level: str = "INFO"
+
+
+class ClientSettings(BaseSettings):
+    """What clients read from the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GYM_ANYTHING_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    token: SecretStr | None = None
+    """Cluster token; None reads the user's token file."""
+    token_file: Path | None = None
+    """Where the token file is; None is in the user's config folder."""
+    remote_url: str | None = None
+    """Master or worker that commands talk to when no flag says."""
+
+
+def token_path() -> Path:
+    """Return where this user's cluster token is kept."""
+    return ClientSettings().token_file or Path(platformdirs.user_config_dir(APP_NAME)) / "token"
+
+
+def find_token() -> str | None:
+    """Return the cluster token of ``GYM_ANYTHING_TOKEN`` or the user's token file; None when there is none.
+
+    Raises:
+        StartupFailed: The token file is readable by others, empty, or cannot be read.
+    """
+    settings = ClientSettings()
+    if settings.token is not None:
+        return settings.token.get_secret_value().strip() or None
+    path = token_path()
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text().strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise StartupFailed(f"the token file {path} cannot be read: {why}; mend or delete it") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise StartupFailed(f"the token file {path} is open to other users: run `chmod 600 {path}`")
+    if not text:
+        raise StartupFailed(f"the token file {path} is empty: write the token into it, or delete it")
+    return text
+
+
+def find_or_make_token() -> str:
+    """Return the cluster token, made and stored (0600) on first use.
+
+    Raises:
+        StartupFailed: The token file cannot be read or written.
+    """
+    token = find_token()
+    if token is not None:
+        return token
+    path = token_path()
+    fresh = secrets.token_urlsafe(32)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(fresh + "\n")
+        try:
+            os.link(staged, path)  # fails if another program was first: one token wins
+        except FileExistsError:
+            return find_token() or fresh
+        finally:
+            staged.unlink()
+    except OSError as error:
+        raise StartupFailed(
+            f"the token file {path} cannot be written: {error.strerror}; set GYM_ANYTHING_TOKEN or GYM_ANYTHING_TOKEN_FILE"
+        ) from error
+    return fresh

@@ -1,0 +1,19 @@
+"""Shared by all tests: what a machine lacks is skipped with its reason, or fails when it is required."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    required = set(filter(None, os.environ.get("GYM_QUEUE_REQUIRE", "").split(",")))
+    for marker in item.iter_markers("needs"):
+        for tool in marker.args:
+            if shutil.which(tool) is None:
+                reason = f"{tool} is not on PATH"
+                if tool in required:
+                    pytest.fail(f"{reason}, and GYM_QUEUE_REQUIRE names it")
+                pytest.skip(reason)
