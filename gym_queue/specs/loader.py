@@ -1,0 +1,215 @@
+"""Env folders: finding them, and reading what they hold."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from gym_queue.errors import SpecInvalid, SpecNotFound
+from gym_queue.specs.env import EnvSpec
+from gym_queue.specs.files import find_file, parse_model, read_mapping
+from gym_queue.specs.presets import with_preset
+from gym_queue.specs.task import TaskSpec
+
+ALL = "all"
+"""The split that every env folder has: all its tasks."""
+
+
+def parse_env(raw: Mapping[str, Any], *, where: str) -> EnvSpec:
+    """Check an environment that came as a mapping, over its preset.
+
+    Args:
+        raw: What env.json would hold.
+        where: What to call its source in an error.
+
+    Raises:
+        SpecInvalid: It does not follow the format, or names an unknown preset.
+    """
+    return parse_model(EnvSpec, with_preset(raw, where=where), where=where)
+
+
+def parse_task(raw: Mapping[str, Any], *, where: str) -> TaskSpec:
+    """Check a task that came as a mapping.
+
+    Args:
+        raw: What task.json would hold.
+        where: What to call its source in an error.
+
+    Raises:
+        SpecInvalid: It does not follow the format.
+    """
+    return parse_model(TaskSpec, raw, where=where)
+
+
+def load_env(env_dir: Path) -> EnvSpec:
+    """Read env.json, else env.yaml, else env.yml of an env folder.
+
+    Args:
+        env_dir: The folder.
+
+    Raises:
+        SpecNotFound: There is no such file.
+        SpecInvalid: It cannot be read, or does not follow the format.
+    """
+    path = find_file(env_dir, "env")
+    if path is None:
+        raise SpecNotFound(f"{env_dir} has no env.json, env.yaml or env.yml: it is not an env folder")
+    return parse_env(read_mapping(path), where=str(path))
+
+
+def load_task(env_dir: Path, task_id: str) -> TaskSpec:
+    """Read the task file of ``tasks/<task_id>``.
+
+    Args:
+        env_dir: The env folder.
+        task_id: The name of the task's folder.
+
+    Raises:
+        SpecNotFound: There is no such task.
+        SpecInvalid: The name is a path, or the file cannot be read or does not follow the format.
+    """
+    path = find_file(task_folder(env_dir, task_id), "task")
+    if path is None:
+        raise SpecNotFound(f"{env_dir} has no task {task_id!r}; {_hint(task_id, list_tasks(env_dir))}")
+    return parse_task(read_mapping(path), where=str(path))
+
+
+def task_folder(env_dir: Path, task_id: str) -> Path:
+    """Return the folder of a task, whether it exists or not.
+
+    Args:
+        env_dir: The env folder.
+        task_id: The name of the task's folder.
+
+    Raises:
+        SpecInvalid: The name is not that of a folder in ``tasks``, but a path.
+    """
+    if task_id in ("", ".", "..") or any(mark in task_id for mark in "/\\\0"):
+        raise SpecInvalid(f"task id {task_id!r} is not the name of a folder in {env_dir / 'tasks'}")
+    return env_dir / "tasks" / task_id
+
+
+def list_tasks(env_dir: Path) -> list[str]:
+    """Return the ids of an env folder's tasks, sorted; none when it has no ``tasks`` folder.
+
+    Raises:
+        SpecNotFound: There is no such env folder.
+    """
+    if not env_dir.is_dir():
+        raise SpecNotFound(f"there is no env folder {env_dir}")
+    folder = env_dir / "tasks"
+    if not folder.is_dir():
+        return []
+    return sorted(each.name for each in folder.iterdir() if find_file(each, "task"))
+
+
+def load_splits(env_dir: Path) -> dict[str, list[str]]:
+    """Return an env folder's splits by name, from splits.json or splits.yaml; ``all`` is always every task.
+
+    Raises:
+        SpecNotFound: There is no such env folder.
+        SpecInvalid: The file cannot be read, or is not {name: [task ids]}.
+    """
+    splits = {ALL: list_tasks(env_dir)}
+    path = find_file(env_dir, "splits")
+    for name, tasks in read_mapping(path).items() if path else ():
+        if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+            raise SpecInvalid(f"{path}: {name}: a list of task ids belongs here")
+        splits.setdefault(str(name), tasks)
+    return splits
+
+
+def load_split(env_dir: Path, split: str) -> list[str]:
+    """Return the task ids of one split, in its order.
+
+    Args:
+        env_dir: The env folder.
+        split: The split's name; ``all`` is every task.
+
+    Raises:
+        SpecNotFound: There is no such split, or env folder.
+        SpecInvalid: The splits file cannot be read.
+    """
+    splits = load_splits(env_dir)
+    if split not in splits:
+        raise SpecNotFound(f"{env_dir} has no split {split!r}; its splits are {', '.join(splits)}")
+    return splits[split]
+
+
+def shipped_environments() -> list[str]:
+    """Return the names of the environments that come with the package, sorted."""
+    folder = _shipped_folder()
+    return sorted(each.name for each in folder.iterdir() if find_file(each, "env")) if folder.is_dir() else []
+
+
+def resolve_env_dir(name: str | Path) -> Path:
+    """Return the env folder that a name stands for.
+
+    Args:
+        name: A folder, relative to the working folder or absolute; else the name of a shipped environment.
+
+    Returns:
+        The folder, absolute.
+
+    Raises:
+        SpecNotFound: It is neither; the message says what was tried.
+    """
+    folder = Path(name).absolute()
+    if find_file(folder, "env"):
+        return folder
+    shipped = shipped_environments()
+    if str(name) in shipped:
+        return _shipped_folder() / str(name)
+    raise SpecNotFound(
+        f"no environment {str(name)!r}: {folder} holds no env.json, env.yaml or env.yml, "
+        f"and the shipped environments are {', '.join(shipped) or 'none'}"
+    )
+
+
+def resolve_mount(env_dir: Path, source: str) -> Path:
+    """Return the host's file or folder that a mount's ``source`` means.
+
+    Sources are usually written from a corpus' root: ``benchmarks/<corpus>/environments/<env>/scripts``. So
+    it is looked for from the working folder, then by the part below the env folder's own name, then from the
+    env folder. Nothing confines it to the env folder.
+
+    Args:
+        env_dir: The env folder.
+        source: The path as the spec has it.
+
+    Raises:
+        SpecNotFound: None of these exists.
+    """
+    tried = list(dict.fromkeys(_mount_candidates(env_dir, Path(source)))) if source else []
+    for path in tried:
+        if os.path.exists(path):  # noqa: PTH110  (Path.exists raises on a name too long for the disk)
+            return path
+    raise SpecNotFound(
+        f"mount source {source!r} does not exist; tried {', '.join(map(str, tried)) or 'nothing'}"
+    )
+
+
+def _mount_candidates(env_dir: Path, source: Path) -> list[Path]:
+    home = env_dir.absolute()
+    below = [
+        home.joinpath(*source.parts[index + 1 :])
+        for index, part in enumerate(source.parts)
+        if part in (home.name, home.resolve().name)
+    ]
+    return [source.absolute(), *below, home / source]
+
+
+def _shipped_folder() -> Path:
+    return Path(str(resources.files("gym_queue"))) / "environments"
+
+
+def _hint(wanted: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(wanted, known, n=3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    shown = ", ".join(known[:10]) + (", .." if len(known) > 10 else "")
+    return f"it has {shown}" if known else "it has none"
