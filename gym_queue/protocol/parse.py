@@ -1,0 +1,32 @@
+"""Parsing at the door: a pydantic error becomes one sentence of ours."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gym_queue.errors import RequestInvalid
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse_model(model: type[Model], raw: object) -> Model:
+    """Return ``raw`` as ``model``.
+
+    Raises:
+        RequestInvalid: The first thing wrong, by its key, and how many more there are.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise RequestInvalid(*explain(error)) from None
+
+
+def explain(error: ValidationError) -> tuple[str, dict[str, Any]]:
+    """Return a validation error as a sentence and its details."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    first = problems[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the request"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}{more}", {"key": where}

@@ -1,0 +1,174 @@
+"""Requests and replies about environments (``/envs/..``)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+ENV_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+RESET_POLICIES = ("core", "baseline_setup")
+CACHE_LEVELS = ("pre_start", "post_start", "post_task", "default")
+MAX_ACTIONS = 1000
+"""Actions in one step."""
+
+
+class Message(BaseModel):
+    """Base of every model of the wire: frozen, unknown fields ignored on the way in."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class CreateRequest(Message):
+    """``POST /envs/create``: by folder, by specs, or by benchmark and name."""
+
+    env_id: str | None = Field(None, pattern=ENV_ID_PATTERN)
+    """Chosen by the client, so that the call can be repeated; made by the server when absent."""
+    env_dir: str | None = None
+    """A folder on the worker, or the name of an environment that ships."""
+    task_id: str | None = None
+    env_spec: dict[str, JsonValue] | None = None
+    task_spec: dict[str, JsonValue] | None = None
+    benchmark: str | None = None
+    env_name: str | None = None
+    task_digest: str | None = None
+    runner: str | None = None
+    verifier_env: dict[str, str] = Field(default_factory=dict)
+    """Variables for this environment's verifier alone."""
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    fast_io: bool = False
+    queue_timeout_s: float | None = Field(None, ge=0, le=86_400)
+    """How long the create may wait for a free slot; None takes the master's default."""
+    priority: int = Field(0, ge=0, le=9)
+    """9 is served first."""
+    lease_s: float | None = Field(None, gt=0)
+    idle_timeout_s: float | None = Field(None, gt=0)
+
+    @field_validator("verifier_env", "metadata", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: object) -> object:
+        return {} if value is None else value
+
+    @field_validator("verifier_env")
+    @classmethod
+    def _can_be_variables(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not name or "=" in name or "\0" in name + text:
+                raise ValueError(
+                    f"{name!r} cannot be an environment variable: no '=' or NUL in its name, no NUL in its value"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _names_one_source(self) -> CreateRequest:
+        sources = [self.env_dir is not None, self.env_spec is not None, self.env_name is not None]
+        if sum(sources) != 1:
+            raise ValueError("give exactly one of env_dir, env_spec, or benchmark with env_name")
+        if self.env_name is not None and self.benchmark is None:
+            raise ValueError("env_name goes with benchmark")
+        return self
+
+
+class CreateReply(Message):
+    """201 of ``POST /envs/create``."""
+
+    env_id: str
+    worker_id: str | None = None
+    worker_url: str | None = None
+    env_token: str | None = None
+    """Opens this environment alone, on its worker."""
+    queued_s: float = 0.0
+
+
+class Opened(Message):
+    """What the Celery task ``gym_queue.create_env`` returns."""
+
+    env_id: str
+    worker_id: str
+    worker_url: str
+    env_token: str | None = None
+    open_s: float = 0.0
+    """How long the worker itself took."""
+
+
+class ResetRequest(Message):
+    """``POST /envs/{id}/reset``."""
+
+    seed: int | None = Field(None, ge=-(2**63), lt=2**64)
+    use_cache: bool = False
+    cache_level: Literal["pre_start", "post_start", "post_task", "default"] = "pre_start"
+    use_savevm: bool = False
+    post_reset_policy: Literal["core", "baseline_setup"] | None = None
+    """None takes the worker's default."""
+
+
+class StepRequest(Message):
+    """``POST /envs/{id}/step``."""
+
+    actions: list[dict[str, Any]] = Field(default_factory=list, max_length=MAX_ACTIONS)
+    wait_between_actions: float = Field(0.2, ge=0, le=600)
+    """Seconds between two actions of this step."""
+    mark_done: bool = False
+    capture_observation: bool = True
+    settle_after_actions: bool = True
+    trajectory_metadata: dict[str, Any] | None = None
+
+
+class TrajectoryEvent(Message):
+    """``POST /envs/{id}/trajectory_event``."""
+
+    event: dict[str, Any]
+
+
+class EpisodeLimits(Message):
+    """``POST /envs/{id}/episode_limits``; None leaves a limit as it is."""
+
+    max_steps: int | None = Field(None, ge=1, le=1_000_000)
+    timeout_sec: float | None = Field(None, gt=0, le=604_800)
+
+
+class StatePath(Message):
+    """``POST /envs/{id}/save_state`` and ``load_state``."""
+
+    host_snapshot_path: str | None = None
+
+
+class CopyToEnv(Message):
+    """``POST /envs/{id}/copy_to_env``: paths on the worker and inside."""
+
+    host_src: str
+    container_dst: str
+
+
+class CopyFromEnv(Message):
+    """``POST /envs/{id}/copy_from_env``: paths inside and on the worker."""
+
+    container_src: str
+    host_dst: str
+
+
+class SessionInfo(Message):
+    """What is running behind an environment."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    env_id: str
+    task_id: str | None = None
+    runner_name: str
+    platform_family: str = "unknown"
+    """linux, windows, android or unknown."""
+    artifacts_dir: str | None = None
+    """The episode folder, on the worker."""
+    resolution: tuple[int, int] | None = None
+    """width, height in pixels."""
+    fps: float | None = None
+    network_enabled: bool | None = None
+    systemd_enabled: bool | None = None
+    container_name: str | None = None
+    instance_name: str | None = None
+    vnc_port: int | None = None
+    vnc_url: str | None = None
+    vnc_password: str | None = Field(None, repr=False)
+    ssh_port: int | None = None
+    ssh_user: str | None = None
+    ssh_password: str | None = Field(None, repr=False)

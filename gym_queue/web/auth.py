@@ -1,0 +1,76 @@
+"""Bearer tokens, checked in constant time before anything else sees a request."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Collection
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gym_queue.errors import Unauthorized
+
+COOKIE = "gym_queue_token"
+READS = ("GET", "HEAD")
+
+TokenCheck = Callable[[str, str], bool]
+"""path, token → whether the token opens the path."""
+
+
+def same_token(given: str, expected: str) -> bool:
+    """Compare two tokens in constant time."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
+
+
+def given_token(scope: Scope) -> str | None:
+    """Return the token a request carries: a bearer header, or for calls that only read the dashboard's cookie.
+
+    A browser adds the cookie to what pages on other ports of the same host send, so it must not open calls that act.
+    """
+    headers = Headers(scope=scope)
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    if scope["method"] not in READS:
+        return None
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE)
+
+
+class TokenMiddleware:
+    """Answers 401 to whoever has no right token.
+
+    Args:
+        app: What is behind it.
+        check: Decides over path and token; None lets everybody in.
+        open_paths: Paths that need none.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, check: TokenCheck | None, open_paths: Collection[str] = ("/health",)
+    ) -> None:
+        self._app = app
+        self._check = check
+        self._open_paths = frozenset(open_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http" or self._check is None or scope["path"] in self._open_paths:
+            await self._app(scope, receive, send)
+            return
+        token = given_token(scope)
+        if token is not None and self._check(scope["path"], token):
+            await self._app(scope, receive, send)
+            return
+        await _refuse(token, scope.get("request_id"))(scope, receive, send)
+
+
+def _refuse(token: str | None, request_id: str | None) -> JSONResponse:
+    what = "no token was sent" if token is None else "the token is wrong"
+    error = Unauthorized(
+        f"{what}: send 'Authorization: Bearer <token>' with the master's token (GYM_ANYTHING_TOKEN, or the token file of the user that runs the master)"
+    )
+    body: dict[str, Any] = error.to_wire(request_id)
+    return JSONResponse(body, status_code=401, headers={"WWW-Authenticate": 'Bearer realm="gym-anything"'})
