@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gym_queue.runners.processes import ENV_MARK, find_processes, sweep
+
+
+def test_a_sweep_ends_marked_processes_and_their_unmarked_children_but_not_other_envs() -> None:
+    script = "trap '' HUP; env -i sleep 97532 & echo; wait"
+    started = [
+        subprocess.Popen(["sh", "-c", script], env=os.environ | {ENV_MARK: mark}, stdout=subprocess.PIPE)
+        for mark in ("swept", "spared")
+    ]
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.readline()
+    assert sweep("swept", timeout_s=10) == 2
+    assert find_processes("swept") == []
+    assert len(find_processes("spared")) == 2
+    assert sweep("spared", timeout_s=10) == 2
+    for process in started:
+        process.communicate()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+def test_a_subreaper_finds_daemons_that_dropped_their_mark() -> None:
+    code = (
+        "import os, subprocess\n"
+        "from gym_queue.runners.processes import become_subreaper, sweep\n"
+        "assert become_subreaper()\n"
+        "subprocess.run(['env', '-i', 'setsid', '-f', 'sleep', '97533'])\n"
+        "print(sweep('nobody', timeout_s=10, roots=[os.getpid()]))\n"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output == "1\n"
