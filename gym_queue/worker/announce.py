@@ -1,0 +1,248 @@
+"""Telling the master: registration, heartbeats, draining, deregistration."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psutil
+
+from gym_queue.errors import BadReply, ConnectionFailed, GymQueueError, StartupFailed, from_wire
+from gym_queue.protocol.fleet import Heartbeat, Registered, Registration, Resources, WorkerMetadata
+from gym_queue.version import __version__
+
+logger = logging.getLogger(__name__)
+
+CALL_TIMEOUT_S = 10.0
+REGISTER_PATIENCE_S = 60.0
+"""How long a starting worker waits for its master to come up."""
+DEFAULT_HEARTBEAT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class MasterLink:
+    """How to reach the master."""
+
+    url: str
+    token: str | None
+
+
+class Announcer:
+    """Keeps a master informed about this worker.
+
+    Args:
+        link: The master.
+        registration: What to register as.
+        env_ids: Returns the live environments' ids.
+        heartbeat_s: Seconds between heartbeats; None takes the master's word.
+    """
+
+    def __init__(
+        self,
+        link: MasterLink,
+        registration: Registration,
+        env_ids: Callable[[], list[str]],
+        *,
+        heartbeat_s: float | None = None,
+    ) -> None:
+        self._link = link
+        self._registration = registration
+        self._env_ids = env_ids
+        self._heartbeat_s = heartbeat_s
+        self._sequence = time.time_ns()  # grows across restarts of this worker too
+        self._task: asyncio.Task[None] | None = None
+        self._client: httpx.AsyncClient | None = None
+        self.master_status = "registered"
+        self.draining = False
+
+    def register(self) -> Registered:
+        """Register, waiting a while for a master that is still starting.
+
+        Raises:
+            StartupFailed: The master cannot be reached, or refuses.
+        """
+        deadline = time.monotonic() + REGISTER_PATIENCE_S
+        with httpx.Client(**self._client_options()) as client:
+            while True:
+                try:
+                    return self._take(client.post("/workers/register", json=self._body()))
+                except httpx.HTTPError as error:
+                    if time.monotonic() > deadline:
+                        raise StartupFailed(
+                            f"the master {self._link.url} cannot be reached: {error}; check --master-url and that it runs"
+                        ) from error
+                    logger.info("waiting for the master %s: %s", self._link.url, error)
+                    time.sleep(1.0)
+                except GymQueueError as error:
+                    raise StartupFailed(
+                        f"the master {self._link.url} refused this worker: {error}"
+                    ) from error
+
+    def serve_without_queues(self) -> None:
+        """Register again as a worker that takes creates by HTTP: the master has no broker for it."""
+        self._registration = self._registration.model_copy(update={"queues": []})
+        self.register()
+
+    async def start(self) -> None:
+        """Send heartbeats from now on."""
+        self._client = httpx.AsyncClient(**self._client_options())
+        self._task = asyncio.ensure_future(self._beat())
+
+    async def drain(self) -> None:
+        """Ask the master to send no more environments."""
+        self.draining = True
+        await self._tell("drain", {"worker_id": self._registration.worker_id, "reason": "shutting down"})
+
+    async def stop(self) -> None:
+        """Deregister and stop the heartbeats."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._client is None:
+            return
+        await self._tell("deregister", {"worker_id": self._registration.worker_id, "reason": "shut down"})
+        await self._client.aclose()
+        self._client = None
+
+    def deregister(self) -> None:
+        """Deregister before ``start`` was ever called: the worker failed to come up."""
+        body = {"worker_id": self._registration.worker_id, "reason": "failed to start"}
+        try:
+            httpx.post(
+                f"{self._link.url}/workers/deregister",
+                json=body,
+                headers=self._headers(),
+                timeout=CALL_TIMEOUT_S,
+                trust_env=False,
+            )
+        except httpx.HTTPError as error:
+            logger.warning("the master could not be told that this worker did not start: %s", error)
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                await self._beat_once()
+                self.master_status = "registered"
+            except (httpx.HTTPError, GymQueueError) as error:
+                if self.master_status == "registered":
+                    logger.warning("the master %s does not answer: %s; still trying", self._link.url, error)
+                self.master_status = "unreachable"
+            except Exception:
+                logger.exception("a heartbeat failed; the next one is tried all the same")
+            await asyncio.sleep(self._heartbeat_s or DEFAULT_HEARTBEAT_S)
+
+    async def _beat_once(self) -> None:
+        assert self._client is not None  # noqa: S101  set by start
+        self._sequence += 1
+        env_ids = self._env_ids()
+        beat = Heartbeat(
+            worker_id=self._registration.worker_id,
+            env_count=len(env_ids),
+            env_ids=env_ids,
+            cpu_percent=psutil.cpu_percent(),
+            memory_percent=psutil.virtual_memory().percent,
+            status="draining" if self.draining else "healthy",
+            sequence=self._sequence,
+        )
+        reply = await self._client.post("/workers/heartbeat", json=beat.model_dump(mode="json"))
+        if reply.status_code == 404:
+            logger.warning("the master does not know this worker any more: registering again")
+            self._take(await self._client.post("/workers/register", json=self._body()))
+        elif reply.is_error:
+            raise _refusal(reply)
+
+    async def _tell(self, call: str, body: dict[str, Any]) -> None:
+        if self._client is None:
+            return
+        try:
+            await self._client.post(f"/workers/{call}", json=body)
+        except httpx.HTTPError as error:
+            logger.warning("the master could not be told to %s this worker: %s", call, error)
+
+    def _take(self, reply: httpx.Response) -> Registered:
+        if reply.is_error:
+            raise _refusal(reply)
+        try:
+            registered = Registered.model_validate_json(reply.content)
+        except ValueError as error:
+            raise BadReply(f"what answers at {self._link.url} is not a master: {error}") from error
+        self._heartbeat_s = self._heartbeat_s or registered.heartbeat_s
+        return registered
+
+    def _body(self) -> dict[str, Any]:
+        return self._registration.model_dump(mode="json", exclude_none=True)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._link.token}"} if self._link.token else {}
+
+    def _client_options(self) -> dict[str, Any]:
+        return {
+            "base_url": self._link.url,
+            "headers": self._headers(),
+            "timeout": CALL_TIMEOUT_S,
+            "trust_env": False,
+        }
+
+
+def _refusal(reply: httpx.Response) -> GymQueueError:
+    try:
+        body = reply.json()
+    except ValueError:
+        body = {}
+    return from_wire(reply.status_code, body if isinstance(body, dict) else {})
+
+
+def describe_worker(
+    *, worker_id: str, url: str, port: int, max_envs: int, runners: tuple[str, ...], queues: list[str]
+) -> Registration:
+    """Return what this process registers as."""
+    metadata = WorkerMetadata(
+        available_runners=list(runners),
+        slurm_job_id=os.environ.get("SLURM_JOB_ID"),
+        slurm_array_task_id=os.environ.get("SLURM_ARRAY_TASK_ID"),
+        pid=os.getpid(),
+    )
+    return Registration(
+        worker_id=worker_id,
+        url=url,
+        hostname=socket.gethostname(),
+        port=port,
+        max_envs=max_envs,
+        metadata=metadata,
+        queues=queues,
+        resources=Resources(
+            cpu=float(os.cpu_count() or 1), mem_gb=round(psutil.virtual_memory().total / 2**30, 1)
+        ),
+        version=__version__,
+    )
+
+
+def advertised_host(master_url: str, bound_host: str) -> str:
+    """Return the address of this machine that the master can most likely reach.
+
+    Args:
+        master_url: A worker that talks to its master over loopback is reached there too.
+        bound_host: What the worker listens on; a specific address is advertised as it is.
+
+    Raises:
+        ConnectionFailed: The master's name cannot be resolved.
+    """
+    if bound_host not in ("0.0.0.0", "::", ""):
+        return bound_host
+    target = httpx.URL(master_url)
+    port = target.port or (443 if target.scheme == "https" else 80)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(target.host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(address)  # sends nothing: asks the kernel which of our addresses it would use
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise ConnectionFailed(
+            f"the master's host {target.host} cannot be resolved or routed to: {error}; check --master-url"
+        ) from error

@@ -1,0 +1,96 @@
+"""The Celery side of a worker: the task that opens environments, and the bootsteps around it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from celery import Celery, bootsteps
+from kombu import Queue
+
+from gym_queue.errors import GymQueueError, NoCapacity
+from gym_queue.protocol.parse import parse_model
+from gym_queue.protocol.queues import CREATE_TASK
+from gym_queue.protocol.sessions import CreateRequest, Opened
+from gym_queue.web.server import LoopThread
+from gym_queue.worker.host import Host
+from gym_queue.worker.http import WorkerIdentity
+
+logger = logging.getLogger(__name__)
+
+
+class Part(Protocol):
+    """A part of the worker that starts and stops with it."""
+
+    def start(self) -> None:
+        """Start; returns when it serves."""
+
+    def stop(self) -> None:
+        """Stop; returns when nothing is left."""
+
+
+def add_create_task(app: Celery, host: Host, loop: LoopThread, identity: WorkerIdentity) -> None:
+    """Register ``gym_queue.create_env`` with the app."""
+
+    def create_env(task: Any, request: dict[str, Any]) -> dict[str, Any]:
+        """Open an environment in a process of its own."""
+        logger.info(
+            "task %s id=%s queue=%s",
+            CREATE_TASK,
+            task.request.id,
+            task.request.delivery_info.get("routing_key"),
+        )
+        return _open(host, loop, identity, parse_model(CreateRequest, request))
+
+    register: Any = app.task
+    register(create_env, name=CREATE_TASK, bind=True, throws=(GymQueueError,))  # logged without a traceback
+
+
+def _open(host: Host, loop: LoopThread, identity: WorkerIdentity, request: CreateRequest) -> dict[str, Any]:
+    start = time.perf_counter()
+    try:
+        env = loop.run(host.open(request))
+    except (RuntimeError, concurrent.futures.CancelledError) as error:
+        raise NoCapacity("this worker is shutting down: the master sends the create elsewhere") from error
+    return Opened(
+        env_id=env.env_id,
+        worker_id=identity.worker_id,
+        worker_url=identity.url,
+        env_token=env.token,
+        open_s=time.perf_counter() - start,
+    ).model_dump()
+
+
+def set_queues(app: Celery, names: Sequence[str]) -> None:
+    """Make the app consume just these queues."""
+    app.conf.task_queues = [Queue(name, exchange="", routing_key=name) for name in names]
+
+
+def add_steps(app: Celery, parts: Sequence[Part]) -> None:
+    """Start ``parts`` with the Celery worker, in order, before it consumes; stop them in reverse, after it."""
+    previous: str | type[Any] = "celery.worker.components:Pool"
+    for part in parts:
+        previous = _make_step(part, previous)
+        app.steps["worker"].add(previous)
+
+
+def _make_step(part: Part, after: str | type[Any]) -> type[Any]:
+    """Return a bootstep class for one part; Celery makes the instance."""
+
+    class PartStep(bootsteps.StartStopStep):
+        name = type(part).__name__
+        requires = (after,)
+
+        def start(self, _worker: Any) -> None:
+            part.start()
+
+        def stop(self, _worker: Any) -> None:
+            part.stop()
+
+        def terminate(self, _worker: Any) -> None:
+            part.stop()
+
+    return PartStep

@@ -1,0 +1,71 @@
+"""What the doctor found: models that print as JSON."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Finding(BaseModel):
+    """One thing a runner may need of the host, and whether the host has it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ok: bool
+    reason: str
+    """What was seen, good or bad: a clause that can stand in a sentence."""
+    remedy: str | None = None
+    """What to do when not ``ok``."""
+    details: dict[str, str] = {}
+
+
+class KvmState(StrEnum):
+    """How far a guest came."""
+
+    WORKS = "works"  # it ran, at the processor's own speed
+    SLOW = "slow"  # it ran, but interpreted: nothing would boot
+    STUCK = "stuck"  # it was entered and never came out
+    FAILED = "failed"  # it could not be set up
+    DENIED = "denied"  # /dev/kvm is not ours to open
+    ABSENT = "absent"  # there is no /dev/kvm
+    UNKNOWN = "unknown"  # the probe has no guest for this architecture
+
+
+class KvmReport(Finding):
+    """Whether KVM runs guests here; ``ok`` only when one did."""
+
+    device: str
+    state: KvmState
+
+
+class RunnerReport(BaseModel):
+    """Whether this host can run one runner, why, and what would help."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    ready: bool
+    reason: str
+    remedy: str | None = None
+    details: dict[str, str] = {}
+
+
+class HostReport(BaseModel):
+    """This host and what it can run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    hostname: str
+    os: str
+    """Name, release and architecture."""
+    cpus: int
+    memory_bytes: int
+    kvm: KvmReport | None
+    """None when no runner asked about needs it."""
+    runners: tuple[RunnerReport, ...]
+
+    @property
+    def ready(self) -> tuple[str, ...]:
+        """Names of the runners that are ready, in the order asked."""
+        return tuple(runner.name for runner in self.runners if runner.ready)

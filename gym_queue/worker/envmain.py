@@ -1,0 +1,153 @@
+"""What runs in an environment's own process: serves its worker until told to close, or the worker has gone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gym_queue.env.episode import Episode, EpisodeSetup
+from gym_queue.env.source import load_source
+from gym_queue.errors import EnvState, GymQueueError, RequestInvalid
+from gym_queue.log import log_ids
+from gym_queue.protocol.sessions import CreateRequest, EpisodeLimits, ResetRequest, StepRequest
+from gym_queue.runners.processes import become_subreaper
+from gym_queue.worker.ipc import FrameSocket
+
+logger = logging.getLogger(__name__)
+
+Source = TypeVar("Source", str, Path)
+Target = TypeVar("Target", str, Path)
+
+
+class EnvServer:
+    """Answers the worker's calls, one at a time; ``close`` and the worker's end come through at any time."""
+
+    def __init__(self, channel: FrameSocket, env_id: str) -> None:
+        self._channel = channel
+        self._env_id = env_id
+        self._episode: Episode | None = None
+        self._todo: queue.SimpleQueue[tuple[int, str, dict[str, Any]]] = queue.SimpleQueue()
+        self._operations: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "open": self._open,
+            "reset": lambda a: self._live.reset(ResetRequest.model_construct(**a)),
+            "step": lambda a: self._live.step(StepRequest.model_construct(**a)),
+            "capture_observation": lambda _: {"observation": self._live.capture_observation()},
+            "trajectory_event": lambda a: self._live.trajectory_event(a["event"]),
+            "episode_limits": lambda a: self._live.set_limits(
+                EpisodeLimits.model_construct(**a)
+            ).model_dump(),
+            "episode_dir": lambda _: str(self._live.episode_dir) if self._live.episode_dir else None,
+            "session_info": self._session_info,
+            "copy_to_env": lambda a: _copy(self._live.copy_to_env, Path(a["host_src"]), a["container_dst"]),
+            "copy_from_env": lambda a: _copy(
+                self._live.copy_from_env, a["container_src"], Path(a["host_dst"])
+            ),
+        }
+
+    def serve(self) -> None:
+        """Answer calls for ever; the process ends in ``_end``."""
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        while True:
+            call_id, operation, arguments = self._todo.get()
+            ok, payload = self._run(operation, arguments)
+            self._reply(call_id, ok=ok, payload=payload)
+
+    @property
+    def _live(self) -> Episode:
+        if self._episode is None:
+            raise EnvState(f"the environment {self._env_id} is not open")
+        return self._episode
+
+    def _open(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        request = CreateRequest.model_validate(arguments["request"])
+        source = load_source(request, arguments["runners"])
+        setup = EpisodeSetup(
+            env_id=self._env_id,
+            source=source,
+            work_dir=Path(arguments["work_dir"]),
+            verifier_env=dict(request.verifier_env),
+            reset_policy=arguments["reset_policy"],
+        )
+        self._episode = Episode(setup)
+        return {
+            "inline": self._episode.inline,
+            "runner": source.runner,
+            "env_dir": str(source.env_dir) if source.env_dir else None,
+            "task_id": source.task.id if source.task else None,
+        }
+
+    def _session_info(self, _: dict[str, Any]) -> dict[str, Any] | None:
+        info = self._live.session_info()
+        return info.model_dump(mode="json") if info else None
+
+    def _run(self, operation: str, arguments: dict[str, Any]) -> tuple[bool, Any]:
+        try:
+            return True, self._operations[operation](arguments)
+        except GymQueueError as error:
+            return False, error.to_wire()
+        except Exception as error:
+            logger.exception("%s failed", operation)
+            broken = GymQueueError(
+                f"{operation} failed in the environment's process: {type(error).__name__}: {error}"
+            )
+            return False, broken.to_wire()
+
+    def _listen(self) -> None:
+        """Take the worker's calls; end the process on close, or when the worker has gone."""
+        while True:
+            try:
+                call_id, operation, arguments = self._channel.receive()
+            except EOFError:
+                self._end(None)
+                return
+            if operation == "close":
+                self._end(call_id)
+            self._todo.put((call_id, operation, arguments))
+
+    def _end(self, call_id: int | None) -> None:
+        status = 0
+        try:
+            if self._episode is not None:
+                self._episode.close()
+        except Exception:
+            logger.exception("the environment did not close cleanly")
+            status = 1
+        if call_id is not None:
+            self._reply(call_id, ok=True, payload=None)
+        os._exit(status)  # the main thread may be inside a call that never returns
+
+    def _reply(self, call_id: int, *, ok: bool, payload: Any) -> None:
+        try:
+            self._channel.send([call_id, ok, payload])
+        except GymQueueError as error:
+            self._reply(call_id, ok=False, payload=error.to_wire())
+        except OSError:
+            logger.debug("the worker has gone; the listener ends this process")
+
+
+def _copy(copy: Callable[[Source, Target], None], source: Source, target: Target) -> None:
+    """Copy; a path that the system refuses is the caller's to mend."""
+    try:
+        copy(source, target)
+    except OSError as error:
+        raise RequestInvalid(
+            f"{source} cannot be copied to {target}: {error.strerror or error}; name other paths"
+        ) from error
+
+
+def main(socket_path: str, env_id: str) -> None:
+    """Serve one environment over the worker's socket. Never returns."""
+    become_subreaper()  # daemons that leave the sandbox's session stay our children, and end with us
+    with log_ids(env_id=env_id):
+        try:
+            EnvServer(FrameSocket(socket_path, {"env_id": env_id, "pid": os.getpid()}), env_id).serve()
+        except BaseException:
+            logger.exception("the environment's process failed")
+            sys.stderr.flush()
+            os._exit(1)

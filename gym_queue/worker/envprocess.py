@@ -1,0 +1,306 @@
+"""The worker's side of its env processes: starting them, calling into them, killing them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from gym_queue.errors import EnvLost, EnvTimeout, RunnerFailed, StartupFailed, from_wire
+from gym_queue.worker.cleanup import kill_trees, remove_env, remove_tree
+from gym_queue.worker.ipc import pack, read_frame
+
+logger = logging.getLogger(__name__)
+
+SPAWN_TIMEOUT_S = 30.0
+CLEANUP_TIMEOUT_S = 20.0
+MAX_SOCKET_PATH_BYTES = 100
+"""unix(7): 108 bytes with the ending NUL on Linux, 104 on macOS."""
+
+
+class EnvProcess:
+    """One environment's process, as its worker sees it.
+
+    Args:
+        env_id: The environment.
+        pid: The process.
+        reader, writer: The connection the process made.
+        exited: Resolved by the fork server once the process is gone and its leftovers are removed.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        pid: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        exited: asyncio.Future[int],
+    ) -> None:
+        self.env_id = env_id
+        self.pid = pid
+        self.exited = exited
+        self._reader, self._writer = reader, writer
+        self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._next_id = 0
+        self._gone = False
+        self._listener = asyncio.ensure_future(self._listen())
+
+    async def call(self, operation: str, arguments: dict[str, Any] | None = None, *, timeout_s: float) -> Any:
+        """Run one operation in the process and return its reply.
+
+        Raises:
+            GymQueueError: What the operation raised there, as the same class.
+            EnvTimeout: No reply in time; the caller decides what becomes of the process.
+            EnvLost: The process died.
+        """
+        if self._gone:
+            raise self._lost()
+        self._next_id += 1
+        call_id = self._next_id
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._calls[call_id] = answer
+        try:
+            self._writer.write(pack([call_id, operation, arguments or {}]))
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            raise EnvTimeout(
+                f"{operation} in environment {self.env_id} took longer than {timeout_s:g} s; the environment was ended",
+                {"env_id": self.env_id},
+            ) from None
+        finally:
+            self._calls.pop(call_id, None)
+
+    def disconnect(self) -> None:
+        """Close the connection: the process ends itself when it can."""
+        self._listener.cancel()
+        self._writer.transport.abort()  # close() would wait until a hung process has read all
+        self._fail_calls()
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                call_id, ok, payload = await read_frame(self._reader)
+                answer = self._calls.get(call_id)
+                if answer is None or answer.done():
+                    continue
+                if ok:
+                    answer.set_result(payload)
+                else:
+                    answer.set_exception(from_wire(500, payload))
+        except EOFError:
+            self._fail_calls()
+
+    def _fail_calls(self) -> None:
+        self._gone = True
+        for answer in self._calls.values():
+            if not answer.done():
+                answer.set_exception(self._lost())
+
+    def _lost(self) -> EnvLost:
+        return EnvLost(
+            f"the process of environment {self.env_id} died: create a new environment",
+            {"env_id": self.env_id},
+        )
+
+
+class EnvProcesses:
+    """Starts env processes through the fork server, and knows when each is gone for good.
+
+    Args:
+        work_dir: The worker's private folder, with a short path: the unix socket is in it.
+        log_level: For the processes.
+    """
+
+    def __init__(self, work_dir: Path, *, log_level: str = "INFO") -> None:
+        self._work_dir = work_dir
+        self._log_level = log_level
+        self._socket_path = str(work_dir / "env.sock")
+        self._server: asyncio.Server | None = None
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._control: asyncio.Future[asyncio.StreamWriter] | None = None
+        self._starting = asyncio.Lock()
+        self._stopping = False
+        self._arriving: dict[str, asyncio.Future[EnvProcess]] = {}
+        self._exits: dict[str, asyncio.Future[int]] = {}
+        self._connected: dict[str, psutil.Process] = {}
+        self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
+
+    async def start(self) -> None:
+        """Make the work folder and start the fork server.
+
+        Raises:
+            StartupFailed: The folder cannot be made or listened in.
+            RunnerFailed: The fork server did not come up in time.
+        """
+        size = len(os.fsencode(self._socket_path))
+        if size > MAX_SOCKET_PATH_BYTES:
+            raise StartupFailed(
+                f"the path {self._socket_path} has {size} bytes, and a unix socket's at most {MAX_SOCKET_PATH_BYTES}: set TMPDIR to a shorter folder"
+            )
+        try:
+            self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._server = await asyncio.start_unix_server(self._on_connection, self._socket_path)
+        except OSError as error:
+            raise StartupFailed(
+                f"the worker cannot listen in {self._work_dir}: {error.strerror or error}; set TMPDIR to a folder that it can write"
+            ) from error
+        await self._need_fork_server()
+
+    async def spawn(self, env_id: str) -> EnvProcess:
+        """Fork a process for an environment.
+
+        Raises:
+            RunnerFailed: It did not come up, or there is no fork server to be had.
+        """
+        await self._need_fork_server()
+        loop = asyncio.get_running_loop()
+        arriving: asyncio.Future[EnvProcess] = loop.create_future()
+        self._arriving[env_id] = arriving
+        self._exits[env_id] = loop.create_future()
+        try:
+            await self._tell({"do": "spawn", "env_id": env_id})
+            async with asyncio.timeout(SPAWN_TIMEOUT_S):
+                return await arriving
+        except TimeoutError:
+            await self.kill(env_id)
+            raise RunnerFailed(
+                f"the process of environment {env_id} did not start within {SPAWN_TIMEOUT_S:g} s"
+            ) from None
+        finally:
+            self._arriving.pop(env_id, None)
+
+    async def kill(self, env_id: str) -> None:
+        """Kill an environment's process; its leftovers are removed by the fork server."""
+        if env_id in self._exits:
+            await self._tell({"do": "kill", "env_id": env_id})
+
+    async def wait_gone(self, env_id: str) -> None:
+        """Wait until an environment's process has ended and what it left is removed."""
+        if (exited := self._exits.get(env_id)) is not None:
+            await asyncio.shield(exited)
+
+    async def stop(self) -> None:
+        """End the fork server, and with it every process and the whole work folder."""
+        self._stopping = True
+        if self._control is not None and self._control.done():
+            self._control.result().close()
+        if self._server is not None:
+            self._server.close()
+        if self._popen is not None:
+            try:
+                await asyncio.to_thread(self._popen.wait, CLEANUP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                logger.error("the fork server did not end within %s s and was killed", CLEANUP_TIMEOUT_S)
+                self._popen.kill()
+                self._popen.wait()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.to_thread(remove_tree, self._work_dir)
+
+    async def _need_fork_server(self) -> None:
+        """Start a fork server when there is none, or the last one was killed."""
+        async with self._starting:
+            if self._stopping:
+                raise RunnerFailed("the worker is shutting down: ask the master for another")
+            if self._popen is None or self._popen.poll() is not None:
+                await self._start_fork_server()
+
+    async def _start_fork_server(self) -> None:
+        control = self._control = asyncio.get_running_loop().create_future()
+        options = {"socket": self._socket_path, "work_dir": str(self._work_dir), "log_level": self._log_level}
+        popen = self._popen = subprocess.Popen(  # noqa: ASYNC220  returns once the process is forked
+            [sys.executable, "-m", "gym_queue.worker.forkserver", json.dumps(options)],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # a fork needs a single-threaded parent
+            start_new_session=True,  # a terminal's Ctrl-C is the worker's to handle
+        )
+        try:
+            async with asyncio.timeout(SPAWN_TIMEOUT_S):
+                while not (await asyncio.wait({control}, timeout=0.1))[0]:
+                    if popen.poll() is not None:
+                        raise RunnerFailed(
+                            f"the fork server ended with status {popen.returncode}: see its log above"
+                        )
+        except TimeoutError:
+            popen.kill()
+            raise RunnerFailed(
+                f"the fork server did not start within {SPAWN_TIMEOUT_S:g} s: see its log above"
+            ) from None
+
+    async def _tell(self, message: dict[str, str]) -> None:
+        if self._control is None or not self._control.done() or self._control.result().is_closing():
+            raise RunnerFailed("the worker's fork server has gone: try again, it is started anew")
+        writer = self._control.result()
+        try:
+            writer.write(pack(message))
+            await writer.drain()
+        except OSError as error:
+            raise RunnerFailed("the worker's fork server has gone: try again, it is started anew") from error
+
+    async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            hello = await read_frame(reader)
+        except EOFError:
+            writer.close()
+            return
+        if "forkserver" in hello:
+            if self._control is not None and not self._control.done():
+                self._control.set_result(writer)
+            await self._hear_exits(reader, writer)
+            return
+        self._on_env(hello["env_id"], hello["pid"], reader, writer)
+
+    def _on_env(
+        self, env_id: str, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        arriving = self._arriving.get(env_id)
+        if arriving is None or arriving.done():
+            writer.close()
+            return
+        with suppress(psutil.NoSuchProcess):
+            self._connected[env_id] = psutil.Process(pid)
+        arriving.set_result(EnvProcess(env_id, pid, reader, writer, self._exits[env_id]))
+
+    async def _hear_exits(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                message = await read_frame(reader)
+                self._on_exit(message["env_id"], message["status"])
+        except EOFError:
+            writer.close()
+            await self._bury_all()
+
+    async def _bury_all(self) -> None:
+        """Do what is left of the fork server's work when it has gone; nobody else would reap its environments."""
+        orphans = list(self._exits)
+        if orphans and not self._stopping:
+            logger.error("the fork server has gone: its %s environments are ended", len(orphans))
+            kill_trees(self._connected[env_id] for env_id in orphans if env_id in self._connected)
+        for env_id in orphans:
+            if not self._stopping:
+                await asyncio.to_thread(remove_env, env_id, self._work_dir / "envs" / env_id)
+            self._on_exit(env_id, -1)
+
+    def _on_exit(self, env_id: str, status: int) -> None:
+        self._connected.pop(env_id, None)
+        exited = self._exits.pop(env_id, None)
+        if exited is not None and not exited.done():
+            exited.set_result(status)
+        arriving = self._arriving.get(env_id)
+        if arriving is not None and not arriving.done():
+            arriving.set_exception(
+                RunnerFailed(
+                    f"the process of environment {env_id} ended with status {status} before it served"
+                )
+            )

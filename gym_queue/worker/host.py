@@ -1,0 +1,322 @@
+"""The owner of a worker's live environments."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gym_queue.errors import (
+    Conflict,
+    EnvLost,
+    EnvNotFound,
+    EnvTimeout,
+    GymQueueError,
+    NoCapacity,
+    RunnerFailed,
+)
+from gym_queue.log import log_ids
+from gym_queue.protocol.sessions import CreateRequest
+from gym_queue.worker.cleanup import remove_tree
+from gym_queue.worker.envprocess import EnvProcess, EnvProcesses
+
+logger = logging.getLogger(__name__)
+
+OPEN_TIMEOUT_S = 120.0
+CLOSE_TIMEOUT_S = 15.0
+REAP_INTERVAL_S = 1.0
+LOST_KEPT = 1000
+"""Lost environments that are remembered, so that their callers hear of the loss."""
+
+
+@dataclass(slots=True)
+class LiveEnv:
+    """One live environment; only Host changes it."""
+
+    env_id: str
+    request: CreateRequest
+    token: str
+    work_dir: Path
+    created_at: float
+    last_activity: float
+    process: EnvProcess | None = None
+    inline: bool = False
+    opened: dict[str, Any] = field(default_factory=dict)
+    ready: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """How the opening ended, for those who asked for the same environment meanwhile."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    busy: int = 0
+    """Calls that run or wait; a busy environment is never idle."""
+    ending: bool = False
+    """We are ending it ourselves: its process's exit is no surprise."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """What a Host allows."""
+
+    max_envs: int
+    idle_timeout_s: float
+    call_timeout_s: float
+    reset_policy: str = "core"
+
+
+class Host:
+    """Opens, calls and closes environments, each in a process of its own. Lives on one event loop.
+
+    Args:
+        work_dir: The worker's private folder.
+        runners: What this worker runs, best first.
+        limits: Slots and time limits.
+        clock: Wall time, in Unix seconds.
+    """
+
+    def __init__(
+        self,
+        work_dir: Path,
+        runners: tuple[str, ...],
+        limits: HostLimits,
+        *,
+        log_level: str = "INFO",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.runners = runners
+        self.limits = limits
+        self._work_dir = work_dir
+        self._clock = clock
+        self._envs: dict[str, LiveEnv] = {}
+        self._lost: deque[str] = deque(maxlen=LOST_KEPT)
+        self._processes = EnvProcesses(work_dir, log_level=log_level)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.draining = False
+
+    async def start(self) -> None:
+        """Start the fork server and the reaper of idle environments."""
+        await self._processes.start()
+        self._keep(self._reap_idle())
+
+    async def finish(self, grace_s: float) -> None:
+        """Take no more environments, let those that live end for ``grace_s`` seconds, then close them."""
+        self.draining = True
+        deadline = time.monotonic() + grace_s
+        while self._envs and time.monotonic() < deadline:  # noqa: ASYNC110  ends by time as well as by event
+            await asyncio.sleep(0.05)
+        results = await asyncio.gather(
+            *(self._end(env) for env in list(self._envs.values())), return_exceptions=True
+        )
+        for error in results:
+            if isinstance(error, BaseException):
+                logger.error("an environment did not close: %s", error)
+
+    async def stop(self) -> None:
+        """End everything: environments, fork server, work folder."""
+        await self.finish(0)
+        for task in list(self._tasks):
+            task.cancel()
+        await self._processes.stop()
+
+    async def open(self, request: CreateRequest) -> LiveEnv:
+        """Open an environment; the same id again returns the one that is open, or is being opened.
+
+        Raises:
+            NoCapacity: Every slot is taken, or the worker is draining.
+            Conflict: An environment of this id is being closed.
+            RunnerFailed: Its process did not come up.
+            GymQueueError: What loading the specs raised.
+        """
+        env_id = request.env_id or _new_id()
+        if (known := self._envs.get(env_id)) is not None:
+            return await _join(known)
+        self._check_slot()
+        now = self._clock()
+        work_dir = self._work_dir / "envs" / env_id
+        env = LiveEnv(env_id, request, secrets.token_urlsafe(24), work_dir, now, now)
+        self._envs[env_id] = env  # holds the slot from here on
+        with log_ids(env_id=env_id):
+            try:
+                await self._open(env)
+            except BaseException as error:
+                why = self._explain(env, error)
+                await asyncio.shield(self._discard(env))
+                _settle(env, why)
+                raise why from error
+            _settle(env, None)
+            logger.info("opened %s (%s)", env.opened["env_dir"] or "a spec", env.opened["runner"])
+        return env
+
+    async def _open(self, env: LiveEnv) -> None:
+        try:
+            env.work_dir.mkdir(parents=True, mode=0o700)
+        except OSError as error:
+            raise RunnerFailed(
+                f"the folder of environment {env.env_id} cannot be made: {error.strerror or error}"
+            ) from error
+        process = await self._processes.spawn(env.env_id)
+        arguments = {
+            "request": env.request.model_dump(mode="json"),
+            "runners": list(self.runners),
+            "work_dir": str(env.work_dir),
+            "reset_policy": self.limits.reset_policy,
+        }
+        env.process = process
+        env.opened = await process.call("open", arguments, timeout_s=OPEN_TIMEOUT_S)
+        env.inline = env.opened["inline"]
+        env.last_activity = self._clock()
+        self._keep(self._watch(env, process))
+
+    def _explain(self, env: LiveEnv, error: BaseException) -> BaseException:
+        """Return what the opener is told: a death while opening is the machinery's, and may be tried again."""
+        if not isinstance(error, EnvLost | RunnerFailed):
+            return error
+        if self.draining or env.ending:
+            return NoCapacity("this worker is shutting down: ask the master for another")
+        return RunnerFailed(f"the environment {env.env_id} died while it was opened: {error}")
+
+    def get(self, env_id: str) -> LiveEnv:
+        """Return a live environment.
+
+        Raises:
+            EnvLost: Its process died or was killed after it hung.
+            EnvNotFound: None has this id here.
+        """
+        env = self._envs.get(env_id)
+        if env is None and env_id in self._lost:
+            raise EnvLost(f"the process of environment {env_id} died: create a new environment")
+        if env is None or not env.opened:
+            raise EnvNotFound(
+                f"there is no environment {env_id} on this worker: it was closed, reaped or never here"
+            )
+        return env
+
+    async def call(self, env_id: str, operation: str, arguments: dict[str, Any] | None = None) -> Any:
+        """Run one operation in an environment; calls of one environment run one after the other.
+
+        Raises:
+            EnvNotFound: None has this id here.
+            EnvTimeout: It hung; its process was killed, and its neighbours never noticed.
+            EnvLost: Its process died.
+        """
+        env = self.get(env_id)
+        env.busy += 1
+        env.last_activity = self._clock()
+        try:
+            async with env.lock:
+                process = self.get(env_id).process
+                assert process is not None  # noqa: S101  get() has checked it
+                return await process.call(operation, arguments, timeout_s=self.limits.call_timeout_s)
+        except EnvTimeout:
+            self._lost.append(env_id)
+            await self._discard(env)
+            raise
+        finally:
+            env.busy -= 1
+            env.last_activity = self._clock()
+
+    async def close(self, env_id: str) -> None:
+        """Close an environment, even in the middle of a call; killed when it does not close in time.
+
+        Raises:
+            EnvNotFound: None has this id here.
+        """
+        await self._end(self.get(env_id))
+
+    async def _end(self, env: LiveEnv) -> None:
+        env.ending = True
+        with log_ids(env_id=env.env_id):
+            try:
+                if env.process is not None:
+                    await env.process.call("close", timeout_s=CLOSE_TIMEOUT_S)
+            except (EnvTimeout, EnvLost) as error:
+                logger.warning("the environment did not close by itself: %s", error)
+            await self._discard(env)
+            logger.info("closed")
+
+    def snapshot(self) -> dict[str, LiveEnv]:
+        """Return the environments that are open or being opened, by id."""
+        return dict(self._envs)
+
+    def _check_slot(self) -> None:
+        if self.draining:
+            raise NoCapacity("this worker is draining: ask the master for another", {"retry_after_s": 1})
+        if len(self._envs) >= self.limits.max_envs:
+            raise NoCapacity(
+                f"all {self.limits.max_envs} slots of this worker are taken: close an environment or raise --max-envs",
+                {"retry_after_s": 1},
+            )
+
+    async def _discard(self, env: LiveEnv) -> None:
+        """Kill what is left of an environment, wait until it is gone, and free its slot."""
+        process, env.ending = env.process, True
+        try:
+            if process is not None:
+                process.disconnect()
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._processes.kill(env.env_id)
+                await self._processes.wait_gone(env.env_id)
+        except (TimeoutError, GymQueueError) as error:
+            logger.error("environment %s could not be cleaned up: %s", env.env_id, error or "no end in time")
+        finally:
+            if env.work_dir.exists():  # it never had a process, or that was not to be ended
+                await asyncio.to_thread(remove_tree, env.work_dir)
+            if self._envs.get(env.env_id) is env:
+                del self._envs[env.env_id]
+
+    async def _watch(self, env: LiveEnv, process: EnvProcess) -> None:
+        """Free the slot of an environment whose process died by itself."""
+        status = await asyncio.shield(process.exited)
+        if self._envs.get(env.env_id) is env and not env.ending:
+            logger.warning("the process of environment %s died (status %s)", env.env_id, status)
+            self._lost.append(env.env_id)
+            await self._discard(env)
+
+    async def _reap_idle(self) -> None:
+        while True:
+            await asyncio.sleep(REAP_INTERVAL_S)
+            now = self._clock()
+            for env in list(self._envs.values()):
+                limit_s = env.request.idle_timeout_s or self.limits.idle_timeout_s
+                if env.opened and not env.ending and env.busy == 0 and now - env.last_activity > limit_s:
+                    logger.warning(
+                        "environment %s was idle for %.0f s: closed", env.env_id, now - env.last_activity
+                    )
+                    try:
+                        await self.close(env.env_id)
+                    except GymQueueError as error:
+                        logger.info("environment %s was gone already: %s", env.env_id, error)
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _join(env: LiveEnv) -> LiveEnv:
+    """Return an environment that somebody else opens, once it is open."""
+    if env.ending:
+        raise Conflict(
+            f"the environment {env.env_id} is being closed: create another", {"env_id": env.env_id}
+        )
+    await asyncio.shield(env.ready)
+    return env
+
+
+def _settle(env: LiveEnv, error: BaseException | None) -> None:
+    """Tell those who wait for the same environment how its opening ended."""
+    if error is None:
+        env.ready.set_result(None)
+    elif isinstance(error, GymQueueError):
+        env.ready.set_exception(error)
+        env.ready.exception()  # asyncio complains of exceptions that nobody looked at
+    else:
+        env.ready.cancel()
+
+
+def _new_id() -> str:
+    return f"{os.urandom(16).hex()}"

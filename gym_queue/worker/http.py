@@ -1,0 +1,229 @@
+"""A worker's HTTP endpoint: the environments' calls, straight or forwarded by a master."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgpack
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.types import ASGIApp
+
+from gym_queue.errors import Forbidden, NotSupported, PathNotFound
+from gym_queue.protocol import sessions
+from gym_queue.protocol.observations import MSGPACK_TYPE, to_json
+from gym_queue.version import __version__
+from gym_queue.web.auth import TokenMiddleware, same_token
+from gym_queue.web.errors import install_error_handlers
+from gym_queue.web.requestid import RequestIdMiddleware
+from gym_queue.worker.host import Host
+
+TIMING_HEADER = "X-Worker-Processing-Time"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """What a worker says of itself."""
+
+    worker_id: str
+    url: str
+    master_url: str | None
+    master_status: Callable[[], str]
+
+
+def make_worker_app(host: Host, identity: WorkerIdentity, *, token: str | None) -> ASGIApp:
+    """Return the worker's ASGI app.
+
+    Args:
+        host: The environments.
+        identity: What ``/health`` says.
+        token: The cluster token; None serves everybody.
+    """
+    app = FastAPI(title="Gym Queue worker", version=__version__, docs_url=None, redoc_url=None)
+    install_error_handlers(app)
+    _add_health(app, host, identity)
+    _add_lifecycle(app, host, identity)
+    _add_episode_calls(app, host)
+    _add_file_calls(app, host)
+    guarded = TokenMiddleware(app, check=_checker(host, token) if token else None)
+    return RequestIdMiddleware(guarded, timing_header=TIMING_HEADER)
+
+
+def _checker(host: Host, token: str) -> Callable[[str, str], bool]:
+    """The cluster token opens everything; an environment's own token opens that environment."""
+
+    def check(path: str, given: str) -> bool:
+        if same_token(given, token):
+            return True
+        parts = path.split("/")
+        env = host.snapshot().get(parts[2]) if len(parts) > 3 and parts[1] == "envs" else None
+        return env is not None and same_token(given, env.token)
+
+    return check
+
+
+def _add_health(app: FastAPI, host: Host, identity: WorkerIdentity) -> None:
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        """Whether the worker serves."""
+        return {
+            "status": "draining" if host.draining else "healthy",
+            "role": "worker",
+            "worker_id": identity.worker_id,
+            "active_environments": len(host.snapshot()),
+            "max_environments": host.limits.max_envs,
+            "timeout_seconds": host.limits.idle_timeout_s,
+            "master_url": identity.master_url,
+            "master_status": identity.master_status(),
+            "monitoring_enabled": True,
+        }
+
+    @app.get("/envs/list")
+    async def list_envs() -> dict[str, Any]:
+        """The live environments."""
+        now = time.time()
+        return {
+            "environments": {
+                env_id: {
+                    "last_activity": env.last_activity,
+                    "created_at": env.created_at,
+                    "idle_seconds": 0.0 if env.busy else now - env.last_activity,
+                    "metadata": env.request.metadata,
+                    "env_dir": env.opened.get("env_dir"),
+                    "task_id": env.opened.get("task_id"),
+                }
+                for env_id, env in host.snapshot().items()
+            }
+        }
+
+
+def _add_lifecycle(app: FastAPI, host: Host, identity: WorkerIdentity) -> None:
+    @app.post("/envs/create", status_code=201)
+    async def create(request: sessions.CreateRequest) -> sessions.CreateReply:
+        """Open an environment here."""
+        env = await host.open(request)
+        return sessions.CreateReply(
+            env_id=env.env_id, worker_id=identity.worker_id, worker_url=identity.url, env_token=env.token
+        )
+
+    @app.post("/envs/{env_id}/reset")
+    async def reset(env_id: str, http: Request, request: sessions.ResetRequest | None = None) -> Response:
+        """Start an episode."""
+        fields = (request or sessions.ResetRequest()).model_dump()
+        inline, reply = host.get(env_id).inline, await host.call(env_id, "reset", fields)
+        return _observed(http, {**reply, "_request_id": http.scope["request_id"]}, inline=inline)
+
+    @app.post("/envs/{env_id}/step")
+    async def step(env_id: str, http: Request, request: sessions.StepRequest) -> Response:
+        """Inject actions and observe."""
+        inline = host.get(env_id).inline
+        return _observed(http, await host.call(env_id, "step", request.model_dump()), inline=inline)
+
+    @app.post("/envs/{env_id}/close")
+    async def close(env_id: str) -> dict[str, str]:
+        """End an environment."""
+        await host.close(env_id)
+        return {"status": "closed"}
+
+    @app.post("/envs/{env_id}/capture_observation")
+    async def capture_observation(env_id: str, http: Request) -> Response:
+        """Observe without a step."""
+        inline = host.get(env_id).inline
+        return _observed(http, await host.call(env_id, "capture_observation"), inline=inline)
+
+
+def _add_episode_calls(app: FastAPI, host: Host) -> None:
+    @app.post("/envs/{env_id}/trajectory_event")
+    async def trajectory_event(env_id: str, request: sessions.TrajectoryEvent) -> dict[str, str]:
+        """Append an event to the trajectory."""
+        await host.call(env_id, "trajectory_event", {"event": request.event})
+        return {"status": "logged"}
+
+    @app.get("/envs/{env_id}/episode_dir")
+    async def episode_dir(env_id: str) -> dict[str, Any]:
+        """Where the episode's files are, on this worker."""
+        return {"episode_dir": await host.call(env_id, "episode_dir")}
+
+    @app.get("/envs/{env_id}/session_info")
+    async def session_info(env_id: str) -> dict[str, Any]:
+        """What runs behind the environment."""
+        return {"session": await host.call(env_id, "session_info")}
+
+    @app.post("/envs/{env_id}/episode_limits")
+    async def episode_limits(env_id: str, request: sessions.EpisodeLimits) -> dict[str, Any]:
+        """Change the episode's limits."""
+        limits = await host.call(env_id, "episode_limits", request.model_dump())
+        return {"status": "updated", **limits}
+
+    for name in ("save_state", "load_state", "pause_recording", "resume_recording"):
+        _add_not_yet(app, host, name)
+
+
+def _add_not_yet(app: FastAPI, host: Host, name: str) -> None:
+    async def not_yet(env_id: str) -> None:
+        """Not in this version."""
+        host.get(env_id)
+        raise NotSupported(f"{name} is not in this version: none of its runners can do it yet")
+
+    app.add_api_route(f"/envs/{{env_id}}/{name}", not_yet, methods=["POST"], name=name)
+
+
+def _add_file_calls(app: FastAPI, host: Host) -> None:
+    @app.get("/envs/{env_id}/fetch_path")
+    async def fetch_path(env_id: str, path: Annotated[str, Query(max_length=4096)]) -> FileResponse:
+        """A file of the episode folder."""
+        found = _confined(path, await _episode_dir(host, env_id))
+        if not found.is_file():
+            raise PathNotFound(f"there is no file {path} in the episode folder of environment {env_id}")
+        return FileResponse(found, filename=found.name)
+
+    @app.post("/envs/{env_id}/copy_to_env")
+    async def copy_to_env(env_id: str, request: sessions.CopyToEnv) -> dict[str, str]:
+        """Copy a file of the episode folder into the sandbox."""
+        source = _confined(request.host_src, await _episode_dir(host, env_id))
+        arguments = {"host_src": str(source), "container_dst": request.container_dst}
+        await host.call(env_id, "copy_to_env", arguments)
+        return {"status": "copied"}
+
+    @app.post("/envs/{env_id}/copy_from_env")
+    async def copy_from_env(env_id: str, request: sessions.CopyFromEnv) -> dict[str, str]:
+        """Copy a file of the sandbox into the episode folder."""
+        target = _confined(request.host_dst, await _episode_dir(host, env_id))
+        arguments = {"container_src": request.container_src, "host_dst": str(target)}
+        await host.call(env_id, "copy_from_env", arguments)
+        return {"status": "copied"}
+
+
+async def _episode_dir(host: Host, env_id: str) -> Path:
+    folder = await host.call(env_id, "episode_dir")
+    if folder is None:
+        raise PathNotFound(f"environment {env_id} has no episode folder yet: call reset first")
+    return Path(folder)
+
+
+def _confined(path: str, folder: Path) -> Path:
+    """Return ``path``, links resolved, when it lies in ``folder``; relative paths start there.
+
+    Raises:
+        Forbidden: It lies elsewhere.
+    """
+    try:
+        found = folder.joinpath(path).resolve()
+        found.exists()  # resolve() takes names that are too long
+    except (ValueError, OSError, RuntimeError) as error:
+        raise PathNotFound(f"{path!r} is not a path: {error}") from error
+    if not found.is_relative_to(folder.resolve()):
+        raise Forbidden(f"{path} is outside the episode folder: only its files can be copied or fetched")
+    return found
+
+
+def _observed(http: Request, payload: dict[str, Any], *, inline: bool) -> Response:
+    """Reply with an observation in the form the client asked for."""
+    if MSGPACK_TYPE in http.headers.get("accept", ""):
+        body = msgpack.packb(payload, use_bin_type=True, default=str)
+        return Response(body, media_type=MSGPACK_TYPE)
+    return JSONResponse({**payload, "observation": to_json(payload["observation"], inline=inline)})

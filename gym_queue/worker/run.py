@@ -1,0 +1,206 @@
+"""Composes a worker: settings → preflight → registration → parts → Celery, or the parts alone."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import shutil
+import socket
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import celery
+from celery.exceptions import SecurityWarning
+
+from gym_queue.broker.app import make_app
+from gym_queue.errors import RequestInvalid, StartupFailed
+from gym_queue.protocol.fleet import WORKER_ID_PATTERN
+from gym_queue.protocol.queues import queue_name
+from gym_queue.protocol.sessions import RESET_POLICIES
+from gym_queue.runners.registry import implemented_runners
+from gym_queue.settings import WorkerSettings
+from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals
+from gym_queue.worker.announce import Announcer, MasterLink, advertised_host, describe_worker
+from gym_queue.worker.consumer import Part, add_create_task, add_steps, set_queues
+from gym_queue.worker.doctor import preflight
+from gym_queue.worker.host import Host, HostLimits
+from gym_queue.worker.http import WorkerIdentity, make_worker_app
+from gym_queue.worker.parts import AnnouncerPart, HostPart, HttpPart, ReadyPart
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A composed worker, ready to run."""
+
+    host: Host
+    loop: LoopThread
+    identity: WorkerIdentity
+    parts: tuple[Part, ...]
+    queues: tuple[str, ...]
+    broker_url: str | None
+
+
+def run_worker(settings: WorkerSettings, token: str, *, on_ready: Callable[[str], None]) -> None:
+    """Run a worker until SIGTERM or SIGINT.
+
+    Args:
+        settings: All of its settings.
+        token: The cluster token: shown to the master, and asked of callers unless ``settings.no_auth``.
+        on_ready: Called with the worker's URL once it serves.
+
+    Raises:
+        StartupFailed: The preflight failed, a port is taken, or the master cannot be reached.
+    """
+    check_settings(settings)
+    runners = preflight(
+        implemented=implemented_runners(),
+        must_support=_names(settings.must_support_runner),
+        offer=_names(settings.runners),
+        skip=settings.skip_preflight,
+    )
+    bound = bind(settings.host, settings.port)
+    # Made by the host when it starts: a signal while the master is waited for leaves nothing.
+    work_dir = Path(tempfile.gettempdir(), f"gym-queue-worker-{secrets.token_hex(6)}")
+    try:
+        worker, announcer = _compose(settings, token, runners, bound, work_dir, on_ready)
+        try:
+            _run(worker, settings.max_envs)
+        except BaseException:
+            if announcer is not None:
+                announcer.deregister()
+            raise
+    finally:
+        bound.close()
+        shutil.rmtree(work_dir, ignore_errors=True)
+
+
+def check_settings(settings: WorkerSettings) -> None:
+    """Refuse what could only fail later.
+
+    Raises:
+        RequestInvalid: A setting's value is not valid.
+    """
+    if settings.reset_policy not in RESET_POLICIES:
+        raise RequestInvalid(
+            f"the reset policy {settings.reset_policy!r} is unknown: use {' or '.join(RESET_POLICIES)}"
+        )
+    if settings.worker_id is not None and not re.match(WORKER_ID_PATTERN, settings.worker_id):
+        raise RequestInvalid(
+            f"the worker id {settings.worker_id!r} is not valid: use letters, digits, '-' and '_', at most 128"
+        )
+    if settings.master_url is not None and not re.match(r"https?://[^/\s]+", settings.master_url):
+        raise RequestInvalid(f"the master URL {settings.master_url!r} is not valid: write http://host:5800")
+
+
+def _compose(
+    settings: WorkerSettings,
+    token: str,
+    runners: tuple[str, ...],
+    bound: socket.socket,
+    work_dir: Path,
+    on_ready: Callable[[str], None],
+) -> tuple[Worker, Announcer | None]:
+    worker_id = settings.worker_id or _make_id()
+    port = int(bound.getsockname()[1])
+    limits = HostLimits(settings.max_envs, settings.timeout_s, settings.call_timeout_s, settings.reset_policy)
+    host = Host(work_dir, runners, limits, log_level=settings.log_level)
+    queues = tuple(queue_name(runner, worker_id) for runner in runners)
+    announcer, url = None, f"http://{settings.advertise_host or 'localhost'}:{port}"
+    broker_url = settings.broker_url
+    if settings.master_url is not None:
+        link = MasterLink(settings.master_url.rstrip("/"), token)
+        url = f"http://{settings.advertise_host or advertised_host(link.url, settings.host)}:{port}"
+        registration = describe_worker(
+            worker_id=worker_id,
+            url=url,
+            port=port,
+            max_envs=settings.max_envs,
+            runners=runners,
+            queues=list(queues),
+        )
+        announcer = Announcer(
+            link, registration, lambda: list(host.snapshot()), heartbeat_s=settings.heartbeat_interval_s
+        )
+        broker_url = broker_url or announcer.register().broker_url
+        if broker_url is None:
+            announcer.serve_without_queues()
+    loop = LoopThread()
+    identity = WorkerIdentity(
+        worker_id, url, settings.master_url, lambda: announcer.master_status if announcer else "none"
+    )
+    server = HttpServer(make_worker_app(host, identity, token=None if settings.no_auth else token), bound)
+    parts: tuple[Part, ...] = (
+        HostPart(host, loop),
+        HttpPart(server, loop),
+        AnnouncerPart(announcer, host, loop, grace_s=settings.grace_s),
+        ReadyPart(lambda: on_ready(url)),
+    )
+    return Worker(host, loop, identity, parts, queues, broker_url), announcer
+
+
+def _run(worker: Worker, max_envs: int) -> None:
+    worker.loop.start()
+    logger.info(
+        "worker %s serves at %s, runners: %s",
+        worker.identity.worker_id,
+        worker.identity.url,
+        ", ".join(worker.host.runners),
+    )
+    if worker.broker_url is None:
+        _run_parts(worker)
+        return
+    app = make_app(worker.broker_url, name="gym_queue.worker")
+    add_create_task(app, worker.host, worker.loop, worker.identity)
+    set_queues(app, worker.queues)
+    add_steps(app, worker.parts)
+    _run_celery(app, worker.identity.worker_id, max_envs)
+
+
+def _run_parts(worker: Worker) -> None:
+    """Serve creates over HTTP alone."""
+    logger.info("no broker: creates are served over HTTP alone")
+    started: list[Part] = []
+    try:
+        with caught_signals() as wait:
+            for part in worker.parts:
+                part.start()
+                started.append(part)
+            wait()
+    finally:
+        for part in reversed(started):
+            part.stop()
+
+
+def _run_celery(app: celery.Celery, worker_id: str, max_envs: int) -> None:
+    """Consume creates until a signal; Celery's own handlers unwind the parts in order."""
+    with warnings.catch_warnings():
+        # Celery warns of root because of pickle; this app takes JSON alone, and containers run as root.
+        warnings.simplefilter("ignore", SecurityWarning)
+        controller = app.Worker(
+            hostname=f"gym@{worker_id}",
+            pool="threads",
+            concurrency=max_envs,
+            loglevel="WARNING",
+            without_gossip=True,
+            without_mingle=True,
+            task_events=True,
+            quiet=True,
+        )
+    controller.start()
+    if controller.exitcode:
+        raise StartupFailed(f"the Celery worker ended with status {controller.exitcode}: see its log above")
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
+
+
+def _make_id() -> str:
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname().partition(".")[0])[:60] or "worker"
+    return f"{host}-{secrets.token_hex(3)}"

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import io
+import json
+import threading
+
+import pytest
+from rich.console import Console
+
+from gym_queue.names import RUNNERS
+from gym_queue.worker.doctor import (
+    Finding,
+    HostReport,
+    KvmReport,
+    KvmState,
+    RunnerReport,
+    diagnose,
+    render,
+)
+from gym_queue.worker.doctor.diagnose import judge, needs
+from gym_queue.worker.doctor.gather import gather
+
+
+def test_every_runner_but_fake_is_judged_and_local_is_ready_here():
+    report = diagnose(implemented={"local", "fake"})
+    assert [runner.name for runner in report.runners] == [name for name in RUNNERS if name != "fake"]
+    assert report.ready == ("local",)
+    assert report.kvm is not None
+    assert all(runner.remedy for runner in report.runners if not runner.ready)
+
+
+def test_the_report_survives_json():
+    report = diagnose(["local"], implemented={"local"})
+    shape = json.loads(report.model_dump_json())
+    assert set(shape) == {"hostname", "os", "cpus", "memory_bytes", "kvm", "runners"}
+    assert set(shape["runners"][0]) == {"name", "ready", "reason", "remedy", "details"}
+    assert HostReport.model_validate(shape) == report
+
+
+def test_kvm_is_not_probed_for_runners_that_do_without():
+    assert diagnose(["local"], implemented={"local"}).kvm is None
+
+
+def test_fake_is_ready_when_named():
+    assert diagnose(["fake"], implemented={"fake"}).ready == ("fake",)
+
+
+def test_an_unknown_runner_is_reported_not_raised():
+    (report,) = diagnose(["quemu"], implemented={"local"}).runners
+    assert (report.ready, report.reason) == (False, "there is no runner of that name")
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_runner_all_of_whose_needs_are_met_is_ready_only_if_this_version_has_it(runner, linux):
+    found = {need: Finding(ok=True, reason=f"{need} is there") for need in needs(runner, linux)}
+    assert judge(runner, linux, found, {runner}).ready
+    lacking = judge(runner, linux, found, set())
+    assert not lacking.ready
+    assert lacking.reason.endswith(f", but this version has no {runner} runner yet")
+
+
+def test_each_missing_need_is_named_with_its_remedy(linux):
+    found = {need: Finding(ok=True, reason=need) for need in needs("qemu", linux)}
+    found |= {
+        "kvm": Finding(ok=False, reason="no kvm", remedy="get kvm"),
+        "apptainer": Finding(ok=False, reason="no apptainer", remedy="get apptainer"),
+    }
+    report = judge("qemu", linux, found, {"qemu"})
+    assert (report.reason, report.remedy) == ("no kvm; no apptainer", "get kvm; get apptainer")
+    assert judge("apptainer", linux, found, {"apptainer"}).reason == "no apptainer"
+
+
+def test_a_probe_that_hangs_or_raises_is_a_finding_and_its_neighbours_answer(caplog):
+    release = threading.Event()
+
+    def hang() -> Finding:
+        release.wait()
+        return Finding(ok=True, reason="late")
+
+    def crash() -> Finding:
+        raise RuntimeError("boom")
+
+    good = Finding(ok=True, reason="fine")
+    found = gather({"hang": hang, "crash": crash, "good": lambda: good}, deadline_s=0.5)
+    release.set()
+    assert found["good"] is good
+    assert "did not end in 0.5 s" in found["hang"].reason
+    assert "boom" in found["crash"].reason
+    assert "the probe crash failed" in caplog.text
+
+
+def test_a_table_shows_verdicts_reasons_and_remedies_verbatim():
+    kvm = KvmReport(ok=False, device="/dev/kvm", state=KvmState.ABSENT, reason="there is no /dev/kvm")
+    runners = (
+        RunnerReport(name="local", ready=True, reason="bash answers on a pty"),
+        RunnerReport(name="docker", ready=False, reason="no SDK", remedy="pip install gym-queue[docker]"),
+    )
+    report = HostReport(hostname="h1", os="Linux", cpus=2, memory_bytes=2**30, kvm=kvm, runners=runners)
+    console = Console(file=io.StringIO(), width=120)
+    console.print(render(report))
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    assert ["✓", "local", "bash", "answers", "on", "a", "pty"] in lines
+    assert ["✗", "docker", "no", "SDK", "pip", "install", "gym-queue[docker]"] in lines
+    assert ["KVM:", "✗", "there", "is", "no", "/dev/kvm"] in lines
