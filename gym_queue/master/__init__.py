@@ -1,0 +1,1 @@
+"""The master: routes creates to workers through Celery, and calls straight to them."""

@@ -1,0 +1,172 @@
+"""Carrying a create to its worker: through Celery, or by HTTP to workers without queues."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any, Protocol
+
+import httpx
+
+from gym_queue.broker.sender import Sender
+from gym_queue.errors import (
+    BadReply,
+    EnvTimeout,
+    GymQueueError,
+    RunnerFailed,
+    WorkerUnreachable,
+    error_types,
+    from_wire,
+)
+from gym_queue.master.placement import Placement
+from gym_queue.protocol.queues import CREATE_TASK
+from gym_queue.protocol.sessions import CreateReply, CreateRequest, Opened
+
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher(Protocol):
+    """Sends one create and waits for its outcome."""
+
+    async def open(self, placement: Placement, request: CreateRequest) -> CreateReply:
+        """Open an environment on the placement's worker.
+
+        Raises:
+            GymQueueError: As the worker raised it, or what kept it from being asked.
+        """
+
+    def worker_lost(self, worker_id: str) -> None:
+        """Fail what is on the way to a worker that is gone."""
+
+
+class CeleryDispatcher:
+    """Sends creates to a worker's own queue and resolves them from the replies; no thread a create.
+
+    Args:
+        sender: Publishes tasks.
+        reply_to: The queue that replies come back on.
+        timeout_s: Longest a worker may take.
+    """
+
+    def __init__(self, sender: Sender, reply_to: str, *, timeout_s: float) -> None:
+        self._sender = sender
+        self._reply_to = reply_to
+        self._timeout_s = timeout_s
+        self._waiting: dict[str, tuple[str, asyncio.Future[CreateReply]]] = {}
+
+    async def open(self, placement: Placement, request: CreateRequest) -> CreateReply:
+        """Open an environment through Celery; see Dispatcher."""
+        assert request.env_id is not None and placement.queue is not None  # noqa: S101,PT018  set by Creates
+        answer: asyncio.Future[CreateReply] = asyncio.get_running_loop().create_future()
+        self._waiting[request.env_id] = (placement.worker_id, answer)
+        try:
+            await self._sender.send(
+                CREATE_TASK,
+                {"request": request.model_dump(mode="json", exclude_none=True)},
+                task_id=request.env_id,
+                queue=placement.queue,
+                reply_to=self._reply_to,
+            )
+            async with asyncio.timeout(self._timeout_s):
+                return await answer
+        except TimeoutError:
+            raise EnvTimeout(
+                f"worker {placement.worker_id} did not open environment {request.env_id} within {self._timeout_s:g} s"
+            ) from None
+        finally:
+            self._waiting.pop(request.env_id, None)
+
+    def on_reply(self, task_id: str, state: str, result: object) -> None:
+        """Take one state of a create; called on the master's loop."""
+        _, answer = self._waiting.get(task_id, ("", None))
+        if answer is None or answer.done() or state in ("STARTED", "RECEIVED", "RETRY", "PENDING"):
+            return
+        if state == "SUCCESS":
+            try:
+                opened = Opened.model_validate(result)
+            except ValueError as error:
+                answer.set_exception(BadReply(f"the worker's reply to create {task_id} is not one: {error}"))
+                return
+            answer.set_result(_reply(opened))
+        else:
+            answer.set_exception(error_of(state, result))
+
+    def worker_lost(self, worker_id: str) -> None:
+        """Fail what is on the way to a worker that is gone."""
+        for env_id, (owner, answer) in self._waiting.items():
+            if owner == worker_id and not answer.done():
+                answer.set_exception(
+                    WorkerUnreachable(f"worker {worker_id} went away while it opened {env_id}")
+                )
+
+
+class HttpDispatcher:
+    """Sends creates by ``POST /envs/create``.
+
+    Args:
+        client: For calls to workers.
+        timeout_s: Longest a worker may take.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, *, timeout_s: float) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+
+    async def open(self, placement: Placement, request: CreateRequest) -> CreateReply:
+        """Open an environment by HTTP; see Dispatcher."""
+        body = request.model_dump(mode="json", exclude_none=True)
+        try:
+            reply = await self._client.post(
+                f"{placement.worker_url}/envs/create", json=body, timeout=self._timeout_s
+            )
+        except httpx.TimeoutException as error:
+            raise EnvTimeout(
+                f"worker {placement.worker_id} did not open the environment within {self._timeout_s:g} s"
+            ) from error
+        except httpx.HTTPError as error:
+            raise WorkerUnreachable(
+                f"worker {placement.worker_id} at {placement.worker_url} cannot be reached: {error}"
+            ) from error
+        try:
+            found = reply.json()
+            if reply.is_error:
+                raise from_wire(reply.status_code, found)
+            return CreateReply.model_validate(
+                {"worker_id": placement.worker_id, "worker_url": placement.worker_url, **found}
+            )
+        except (ValueError, AttributeError, TypeError) as error:
+            raise BadReply(
+                f"worker {placement.worker_id} answered the create with something else: {error}"
+            ) from error
+
+    def worker_lost(self, worker_id: str) -> None:
+        """Nothing to do: the connection itself fails."""
+
+
+def error_of(state: str, result: object) -> GymQueueError:
+    """Return the error that a failed task's result stands for.
+
+    Args:
+        state: FAILURE or REVOKED.
+        result: Celery's JSON of the exception: exc_type, exc_message (its args), exc_module.
+    """
+    raw: dict[str, Any] = result if isinstance(result, dict) else {}
+    name, arguments = str(raw.get("exc_type", "")), raw.get("exc_message")
+    for kind in error_types().values():
+        if kind.__name__ == name and isinstance(arguments, list | tuple) and arguments:
+            details = arguments[1] if len(arguments) > 1 and isinstance(arguments[1], dict) else {}
+            return kind(str(arguments[0]), details)
+    if state == "REVOKED":
+        return RunnerFailed("the create was revoked on its worker")
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
+    return RunnerFailed(f"the create failed on its worker: {name or state}: {text}")
+
+
+def _reply(opened: Opened) -> CreateReply:
+    return CreateReply(
+        env_id=opened.env_id,
+        worker_id=opened.worker_id,
+        worker_url=opened.worker_url,
+        env_token=opened.env_token,
+    )

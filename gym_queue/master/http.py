@@ -1,0 +1,301 @@
+"""The master's HTTP calls."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.types import ASGIApp
+
+from gym_queue.errors import Cancelled, EnvNotFound
+from gym_queue.master.creates import Creates, Waiting
+from gym_queue.master.dataplane import Dataplane
+from gym_queue.master.fleet import Fleet
+from gym_queue.master.routes import Routes, RouteState
+from gym_queue.protocol import fleet as wire
+from gym_queue.protocol.sessions import CreateReply, CreateRequest
+from gym_queue.stats.tasks import TaskStats
+from gym_queue.version import __version__
+from gym_queue.web.auth import TokenMiddleware, same_token
+from gym_queue.web.errors import install_error_handlers
+from gym_queue.web.requestid import RequestIdMiddleware
+
+LOOPBACK = ("127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class MasterParts:
+    """The objects behind the calls."""
+
+    fleet: Fleet
+    routes: Routes
+    creates: Creates
+    dataplane: Dataplane
+    tasks: TaskStats
+    broker_url_for: Callable[[str, str], str | None]
+    """Host name the worker used, its address → the broker URL it should use."""
+    token: str | None
+    started_at: float
+
+
+def make_master_app(
+    parts: MasterParts, *, add_pages: Callable[[FastAPI], None], open_paths: frozenset[str]
+) -> ASGIApp:
+    """Return the master's ASGI app.
+
+    Args:
+        parts: The objects behind the calls.
+        add_pages: Adds the dashboard's pages.
+        open_paths: Paths that need no token.
+    """
+    app = FastAPI(title="Gym Queue master", version=__version__, docs_url=None, redoc_url=None)
+    install_error_handlers(app)
+    _add_status(app, parts)
+    _add_workers(app, parts)
+    add_pages(app)
+    _add_envs(app, parts)
+    token = parts.token
+    check = (lambda _path, given: same_token(given, token)) if token else None
+    return RequestIdMiddleware(TokenMiddleware(app, check=check, open_paths=open_paths))
+
+
+def _add_status(app: FastAPI, parts: MasterParts) -> None:
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        """Whether the master serves, and how much of a fleet it has."""
+        counts = _counts(parts.fleet.entries())
+        kept = (
+            "total_workers",
+            "healthy_workers",
+            "unhealthy_workers",
+            "dead_workers",
+            "total_envs",
+            "total_capacity",
+        )
+        return {
+            "status": "healthy",
+            "role": "master",
+            "uptime_sec": time.time() - parts.started_at,
+            **{key: counts[key] for key in kept},
+        }
+
+    @app.get("/api/metrics")
+    async def metrics() -> dict[str, Any]:
+        """The fleet, for monitoring."""
+        uptime = {"uptime_sec": time.time() - parts.started_at, "start_time": parts.started_at}
+        return {"master": uptime, "cluster": _cluster(parts)}
+
+    @app.get("/api/tasks")
+    async def tasks() -> dict[str, Any]:
+        """Celery's tasks: counts by state and worker, and the latest."""
+        return parts.tasks.summary()
+
+    @app.get("/queue")
+    async def queue() -> dict[str, Any]:
+        """The creates that wait for a slot, first to be served first."""
+        waiting = parts.creates.queue()
+        return {
+            "waiting": [_describe(create, at) for at, create in enumerate(waiting)],
+            "total": len(waiting),
+        }
+
+
+def _add_workers(app: FastAPI, parts: MasterParts) -> None:
+    fleet = parts.fleet
+
+    @app.post("/workers/register", status_code=201)
+    async def register(request: wire.Registration, http: Request) -> wire.Registered:
+        """Take a worker into the fleet."""
+        fleet.register(request)
+        peer = http.client.host if http.client else ""
+        return wire.Registered(
+            worker_id=request.worker_id,
+            master_time=time.time(),
+            broker_url=parts.broker_url_for(http.url.hostname or "", peer),
+            heartbeat_s=fleet.times.heartbeat_s,
+        )
+
+    @app.post("/workers/heartbeat")
+    async def heartbeat(request: wire.Heartbeat) -> dict[str, Any]:
+        """Take a worker's sign of life."""
+        fleet.heartbeat(request)
+        return {"status": "ok", "master_time": time.time()}
+
+    @app.post("/workers/deregister")
+    async def deregister(request: wire.WorkerRef) -> dict[str, str]:
+        """Let a worker go."""
+        reason = request.reason or "no reason given"
+        fleet.deregister(request.worker_id, f"its worker {request.worker_id} left ({reason})")
+        return {"status": "deregistered"}
+
+    @app.post("/workers/drain")
+    async def drain(request: wire.WorkerRef) -> dict[str, Any]:
+        """Send a worker no more environments."""
+        return _set_draining(parts, request.worker_id, draining=True)
+
+    @app.post("/workers/undrain")
+    async def undrain(request: wire.WorkerRef) -> dict[str, Any]:
+        """Send a worker environments again."""
+        return _set_draining(parts, request.worker_id, draining=False)
+
+    @app.get("/workers/list")
+    async def list_workers() -> dict[str, Any]:
+        """The whole fleet."""
+        return _cluster(parts)
+
+
+def _add_envs(app: FastAPI, parts: MasterParts) -> None:
+    @app.post("/envs/create", status_code=201)
+    async def create(request: CreateRequest, http: Request) -> CreateReply:
+        """Create an environment on a worker that can run it, waiting for a slot if need be."""
+        return await _unless_gone(http, parts.creates.create(request))
+
+    @app.get("/envs/list")
+    async def list_envs() -> dict[str, Any]:
+        """Where the environments are."""
+        status = {entry.worker_id: entry.status for entry in parts.fleet.entries()}
+        found = {
+            route.env_id: {
+                "worker_id": route.worker_id,
+                "worker_url": route.worker_url,
+                "worker_status": status.get(route.worker_id),
+            }
+            for route in parts.routes.all()
+            if route.state is RouteState.READY
+        }
+        return {"environments": found, "total": len(found)}
+
+    @app.get("/envs/{env_id}")
+    async def show(env_id: str) -> dict[str, Any]:
+        """Where one environment is in its life."""
+        return _show(parts, env_id)
+
+    @app.post("/envs/{env_id}/close")
+    async def close(env_id: str, request: Request) -> Response:
+        """End an environment, or give up its create."""
+        if parts.creates.cancel(env_id):
+            return Response(b'{"status":"closed"}', media_type="application/json")
+        return await parts.dataplane.forward(request, env_id)
+
+    @app.api_route(
+        "/envs/{env_id}/{call:path}", methods=["GET", "POST", "PUT", "HEAD"], include_in_schema=False
+    )
+    async def forward(env_id: str, call: str, request: Request) -> Response:  # noqa: ARG001  part of the path
+        """Forward a call to the environment's worker."""
+        return await parts.dataplane.forward(request, env_id)
+
+
+async def _unless_gone(http: Request, work: Coroutine[Any, Any, CreateReply]) -> CreateReply:
+    """Await ``work``, and cancel it when the client goes away."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_until_gone(http))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise Cancelled("the client went away before its environment was created")
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _until_gone(http: Request) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _set_draining(parts: MasterParts, worker_id: str, *, draining: bool) -> dict[str, Any]:
+    parts.fleet.set_draining(worker_id, draining=draining)
+    count = parts.routes.count(worker_id)
+    message = f"worker {worker_id} takes {'no more' if draining else 'new'} environments; it has {count}"
+    return {
+        "status": "draining" if draining else "healthy",
+        "worker_id": worker_id,
+        "env_count": count,
+        "message": message,
+    }
+
+
+def _show(parts: MasterParts, env_id: str) -> dict[str, Any]:
+    waiting = parts.creates.find(env_id)
+    if waiting is not None and waiting.placement is None:
+        ahead = [create.env_id for create in parts.creates.queue()]
+        return {"env_id": env_id, "state": "queued", **_describe(waiting, ahead.index(env_id))}
+    route = parts.routes.find(env_id)
+    if route is not None:
+        return {
+            "env_id": env_id,
+            "state": str(route.state),
+            "worker_id": route.worker_id,
+            "worker_url": route.worker_url,
+            "age_s": time.monotonic() - route.since,
+        }
+    why = parts.routes.ended(env_id)
+    if why is None:
+        raise EnvNotFound(f"environment {env_id} does not exist: create one with POST /envs/create")
+    return {"env_id": env_id, "state": "closed" if why == "closed" else "lost", "reason": why}
+
+
+def _describe(create: Waiting, position: int) -> dict[str, Any]:
+    return {
+        "env_id": create.env_id,
+        "position": position,
+        "priority": create.request.priority,
+        "capability": create.need.capability,
+        "waiting_s": round(time.monotonic() - create.since, 3),
+        "why_not": create.why_not,
+    }
+
+
+def _counts(entries: tuple[wire.WorkerEntry, ...]) -> dict[str, int]:
+    by_status = [entry.status for entry in entries]
+    usable = [entry for entry in entries if entry.status is wire.WorkerStatus.HEALTHY]
+    return {
+        "total_workers": len(entries),
+        **{f"{status}_workers": by_status.count(status) for status in wire.WorkerStatus},
+        "total_envs": sum(entry.env_count for entry in entries),
+        "total_capacity": sum(entry.max_envs for entry in usable),
+    }
+
+
+def _cluster(parts: MasterParts) -> dict[str, Any]:
+    entries = parts.fleet.entries()
+    requests = sum(entry.total_requests for entry in entries)
+    errors = sum(entry.error_count for entry in entries)
+    created = parts.tasks.summary()["counts"]["SUCCESS"]
+    return {
+        **_counts(entries),
+        "workers": [entry.model_dump(mode="json") for entry in entries],
+        "hostname_stats": _by_host(entries),
+        "env_mappings": {
+            route.env_id: route.worker_id for route in parts.routes.all() if route.state is RouteState.READY
+        },
+        "queue_length": len(parts.creates.queue()),
+        "aggregated": {
+            "total_requests": requests,
+            "total_errors": errors,
+            "error_rate": errors / requests if requests else 0.0,
+            "total_envs_created": created,
+            "total_envs_closed": parts.routes.closed_count,
+            "endpoint_stats": {},
+            "activity_log": [],
+            "active_envs": {},
+            "timeline": [],
+        },
+    }
+
+
+def _by_host(entries: tuple[wire.WorkerEntry, ...]) -> list[dict[str, Any]]:
+    hosts: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        host = hosts.setdefault(
+            entry.hostname, {"hostname": entry.hostname, "workers": 0, "envs": 0, "capacity": 0}
+        )
+        host["workers"] += 1
+        host["envs"] += entry.env_count
+        host["capacity"] += entry.max_envs
+    return list(hosts.values())

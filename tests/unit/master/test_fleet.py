@@ -1,0 +1,155 @@
+import pytest
+
+from gym_queue.errors import EnvLost, WorkerNotFound
+from gym_queue.protocol.fleet import WorkerStatus
+from gym_queue.protocol.sessions import CreateReply
+
+
+def ready(world, env_id, worker_id):
+    world.routes.reserve(env_id, worker_id, f"http://{worker_id}:5900")
+    world.routes.ready(CreateReply(env_id=env_id, worker_id=worker_id))
+
+
+def test_a_worker_is_healthy_then_unhealthy_then_dead_as_it_stays_silent(world):
+    world.register("w1")
+    assert world.fleet.status("w1") is WorkerStatus.HEALTHY
+    world.clock.now += 31
+    assert world.fleet.status("w1") is WorkerStatus.UNHEALTHY
+    world.clock.now += 60
+    world.fleet.tick()
+    assert world.fleet.status("w1") is WorkerStatus.DEAD
+    assert world.lost == ["w1"]
+
+
+def test_a_heartbeat_brings_an_unhealthy_worker_back(world):
+    world.register("w1")
+    world.clock.now += 31
+    world.beat("w1")
+    assert world.fleet.status("w1") is WorkerStatus.HEALTHY
+
+
+def test_environments_of_a_dead_worker_are_lost(world):
+    world.register("w1")
+    ready(world, "e1", "w1")
+    world.clock.now += 91
+    world.fleet.tick()
+    with pytest.raises(EnvLost, match="silent for 91 s"):
+        world.routes.forwardable("e1")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_heartbeat_of_an_unknown_or_dead_worker_asks_it_to_register(world, known):
+    if known:
+        world.register("w1")
+        world.clock.now += 91
+        world.fleet.tick()
+    with pytest.raises(WorkerNotFound) as caught:
+        world.beat("w1")
+    assert caught.value.details == {"action": "reregister"}
+
+
+def test_a_heartbeat_older_than_the_last_is_ignored(world):
+    world.register("w1")
+    assert world.beat("w1", "e1", sequence=5)
+    assert not world.beat("w1", sequence=4)
+    assert not world.beat("w1", sequence=5)
+    assert world.routes.forwardable("e1").worker_id == "w1"
+
+
+def test_a_heartbeat_brings_environments_a_new_master_does_not_know(world):
+    world.register("w1")
+    world.beat("w1", "e1", "e2")
+    assert world.routes.count("w1") == 2
+
+
+def test_a_heartbeat_does_not_bring_back_a_closed_environment(world):
+    world.register("w1")
+    ready(world, "e1", "w1")
+    world.routes.remove("e1", "closed")
+    world.beat("w1", "e1")
+    assert world.routes.find("e1") is None
+
+
+def test_a_late_heartbeat_does_not_unroute_a_fresh_environment(world):
+    world.register("w1")
+    ready(world, "e1", "w1")
+    world.clock.now += 9
+    world.beat("w1")
+    assert world.routes.forwardable("e1")
+
+
+def test_an_environment_a_worker_stops_reporting_is_lost(world):
+    world.register("w1")
+    ready(world, "e1", "w1")
+    world.clock.now += 11
+    world.beat("w1")
+    with pytest.raises(EnvLost, match="does not have it any more"):
+        world.routes.forwardable("e1")
+
+
+def test_a_heartbeat_leaves_a_create_on_its_way_alone(world):
+    world.register("w1")
+    world.routes.reserve("e1", "w1", "http://w1:5900")
+    world.clock.now += 11
+    world.beat("w1")
+    assert world.routes.count("w1") == 1
+
+
+def test_draining_and_back(world):
+    world.register("w1")
+    world.fleet.set_draining("w1", draining=True)
+    assert world.fleet.status("w1") is WorkerStatus.DRAINING
+    world.beat("w1")
+    assert world.fleet.status("w1") is WorkerStatus.DRAINING
+    world.fleet.set_draining("w1", draining=False)
+    assert world.fleet.status("w1") is WorkerStatus.HEALTHY
+
+
+def test_a_deregistered_worker_is_gone_with_its_environments(world):
+    world.register("w1")
+    ready(world, "e1", "w1")
+    world.fleet.deregister("w1", "its worker left")
+    assert world.fleet.entries() == ()
+    assert world.lost == ["w1"]
+    with pytest.raises(EnvLost):
+        world.routes.forwardable("e1")
+
+
+@pytest.mark.parametrize("call", ["deregister", "drain", "status"])
+def test_calls_about_an_unknown_worker_say_so(world, call):
+    calls = {
+        "deregister": lambda: world.fleet.deregister("nope", ""),
+        "drain": lambda: world.fleet.set_draining("nope", draining=True),
+        "status": lambda: world.fleet.status("nope"),
+    }
+    with pytest.raises(WorkerNotFound, match="no worker nope"):
+        calls[call]()
+
+
+def test_a_worker_long_dead_is_forgotten(world):
+    world.register("w1")
+    world.clock.now += 91
+    world.fleet.tick()
+    world.clock.now += 601
+    world.fleet.tick()
+    assert world.fleet.entries() == ()
+
+
+def test_an_entry_counts_slots_calls_and_failures(world):
+    world.register("w1", max_envs=4)
+    ready(world, "e1", "w1")
+    world.routes.reserve("e2", "w1", "http://w1:5900")
+    world.fleet.count_call("w1", failed=False)
+    world.fleet.count_call("w1", failed=True)
+    (entry,) = world.fleet.entries()
+    assert (entry.env_count, entry.pending_count, entry.effective_count) == (1, 1, 2)
+    assert (entry.total_requests, entry.error_count, entry.consecutive_failures) == (2, 1, 1)
+    assert entry.load_percent == 50
+
+
+def test_every_sign_of_room_is_told(world):
+    world.register("w1")
+    world.beat("w1")
+    world.fleet.set_draining("w1", draining=True)
+    world.fleet.deregister("w1", "left")
+    assert world.changes == 4
