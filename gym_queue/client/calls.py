@@ -1,0 +1,114 @@
+"""Requests as values: built here, carried by a transport."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+from gym_queue.client.retry import BRIEF, ONCE, SAFE, Retries
+from gym_queue.errors import RequestInvalid
+from gym_queue.protocol.observations import MSGPACK_TYPE
+from gym_queue.protocol.parse import parse_model
+from gym_queue.protocol.sessions import CreateRequest, ResetRequest, StepRequest
+
+CREATE_CONNECT_S = 2.0
+"""A server that cannot be reached at all is most likely not running: say so soon."""
+CREATE_REPLY_S = 30.0
+CLOSE_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request."""
+
+    method: str
+    path: str
+    timeout_s: float
+    """Deadline of the whole call, pauses and repetitions included."""
+    retries: Retries
+    body: bytes | None = None
+    """JSON."""
+    query: tuple[tuple[str, str], ...] = ()
+    accept: str = "application/json"
+
+
+def create(request: CreateRequest, *, timeout_s: float) -> Call:
+    """Return the call that opens an environment; it may be repeated, since the client names the environment.
+
+    Args:
+        request: What to open.
+        timeout_s: Beyond the wait for a free slot that the request allows.
+    """
+    queue_s = request.queue_timeout_s or 0.0
+    retries = Retries(CREATE_CONNECT_S, CREATE_REPLY_S, capacity_s=queue_s)
+    body = encode(request.model_dump(exclude_defaults=True))
+    return Call("POST", "/envs/create", queue_s + timeout_s, retries, body)
+
+
+def reset(env_id: str, fields: Mapping[str, Any], *, timeout_s: float) -> Call:
+    """Return the call that starts an episode.
+
+    Raises:
+        RequestInvalid: A field is not valid.
+    """
+    body = encode(parse_model(ResetRequest, fields).model_dump())
+    return Call("POST", _path(env_id, "reset"), timeout_s, ONCE, body, accept=MSGPACK_TYPE)
+
+
+def step(env_id: str, fields: Mapping[str, Any], *, timeout_s: float) -> Call:
+    """Return the call that injects actions.
+
+    Raises:
+        RequestInvalid: A field is not valid.
+    """
+    body = encode(parse_model(StepRequest, fields).model_dump(exclude_none=True))
+    return Call("POST", _path(env_id, "step"), timeout_s, ONCE, body, accept=MSGPACK_TYPE)
+
+
+def post(env_id: str, name: str, fields: Mapping[str, Any] | None = None, *, timeout_s: float) -> Call:
+    """Return a call that changes something in an environment."""
+    return Call("POST", _path(env_id, name), timeout_s, ONCE, encode(fields or {}))
+
+
+def get(env_id: str, name: str, *, timeout_s: float, **query: str) -> Call:
+    """Return a call that only reads."""
+    return Call("GET", _path(env_id, name), timeout_s, SAFE, query=tuple(query.items()))
+
+
+def capture_observation(env_id: str, *, timeout_s: float) -> Call:
+    """Return the call that observes without a step."""
+    return Call("POST", _path(env_id, "capture_observation"), timeout_s, SAFE, b"{}", accept=MSGPACK_TYPE)
+
+
+def close(env_id: str, *, timeout_s: float = CLOSE_TIMEOUT_S, retries: Retries = BRIEF) -> Call:
+    """Return the call that ends an environment."""
+    return Call("POST", _path(env_id, "close"), timeout_s, retries, b"{}")
+
+
+def _path(env_id: str, name: str) -> str:
+    return f"/envs/{quote(env_id, safe='')}/{name}"
+
+
+def encode(fields: Mapping[str, Any]) -> bytes:
+    """Return fields as JSON; NumPy's numbers and arrays become plain ones.
+
+    Raises:
+        RequestInvalid: Something in it is not JSON's.
+    """
+    try:
+        return json.dumps(fields, allow_nan=False, default=_plain).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RequestInvalid(f"the request cannot be written as JSON: {error}") from None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, PurePath):
+        return str(value)
+    to_list: Callable[[], object] | None = getattr(value, "tolist", None)
+    if to_list is None:
+        raise TypeError(f"a {type(value).__name__} has no place in it")
+    return to_list()

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from gym_queue.client.transport import Transport
+
+DROP = b""
+"""Close the connection instead of answering."""
+HANG = None
+"""Never answer."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request as the server saw it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+def answer(
+    status: int = 200, content: object = None, *, raw: bytes | None = None, headers: str = "", length: int = 0
+) -> bytes:
+    body = json.dumps({} if content is None else content).encode() if raw is None else raw
+    head = f"HTTP/1.1 {status} X\r\nContent-Length: {length or len(body)}\r\n{headers}\r\n"
+    return head.encode() + body
+
+
+class Script:
+    """A real server that answers from a script, then closes every further connection."""
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+        self.answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def then(self, *answers: bytes | None) -> None:
+        for each in answers:
+            self.answers.put(each)
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        for each in self._open:
+            _shut(each)
+        for thread in self._threads[1:]:
+            thread.join()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(connection)
+            thread = threading.Thread(target=self._serve, args=(connection,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as incoming:
+            while (seen := _read(incoming)) is not None:
+                self.seen.append(seen)
+                reply = DROP if self.answers.empty() else self.answers.get()
+                if reply == DROP:
+                    return
+                if reply is HANG:
+                    incoming.read()  # returns when the client, or stop(), closes
+                    return
+                connection.sendall(reply)
+                if _cut_short(reply):
+                    return
+
+
+def _shut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # closed already
+
+
+def _cut_short(reply: bytes) -> bool:
+    head, _, body = reply.partition(b"\r\n\r\n")
+    return f"Content-Length: {len(body)}\r\n".encode() not in head + b"\r\n"
+
+
+def _read(incoming: Any) -> Seen | None:
+    try:
+        first = incoming.readline().decode().split()
+    except OSError:
+        return None
+    if not first:
+        return None
+    headers = {}
+    while line := incoming.readline().decode().strip():
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    body = incoming.read(int(headers.get("content-length", "0")))
+    return Seen(first[0], first[1], headers, json.loads(body) if body else None)
+
+
+@pytest.fixture
+def server() -> Iterator[Script]:
+    script = Script()
+    yield script
+    script.stop()
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """What the transport slept, in seconds."""
+    return []
+
+
+@pytest.fixture
+def transport(server: Script, pauses: list[float]) -> Iterator[Transport]:
+    transport = Transport(server.url, "secret-token", sleep=pauses.append)
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """A URL where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
