@@ -1,0 +1,71 @@
+"""What an agent is to the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from gym_queue.specs.env import EnvSpec
+from gym_queue.specs.task import TaskSpec
+
+
+class AgentOptions(BaseModel):
+    """Base of an agent's ``Options``: frozen, unknown names refused, a docstring under each field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTask:
+    """What an agent is to do."""
+
+    task_id: str
+    """The name of the task's folder."""
+    env: EnvSpec
+    task: TaskSpec
+    env_dir: Path
+    description: str
+    """What the agent is told."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTurn:
+    """What an agent does with one observation."""
+
+    actions: Sequence[dict[str, Any]] = ()
+    """Injected in order; see ``protocol.actions``."""
+    done: bool = False
+    """The agent is finished: the attempt ends after these actions and is judged."""
+    note: str = ""
+    """Kept in the trajectory beside the step."""
+
+
+class Agent(Protocol):
+    """One attempt's agent; made anew for each, used by one thread.
+
+    Its class is called with an instance of its own ``Options``, a subclass of AgentOptions. A GymQueueError that
+    it raises is the attempt's error as it is; anything else it raises becomes AgentFailed.
+    """
+
+    @property
+    def wait_between_actions_s(self) -> float:
+        """Seconds between two actions of one turn."""
+
+    def start(self, task: AgentTask) -> None:
+        """Get ready for a task. Called once, before the environment is opened."""
+
+    def act(self, observation: dict[str, Any], *, step: int) -> AgentTurn:
+        """Return what to do next.
+
+        Args:
+            observation: As GymEnv.reset and step return it.
+            step: Index of the coming step, from 0.
+        """
+
+    def close(self) -> None:
+        """Let go of everything. Called once, however the attempt ended."""

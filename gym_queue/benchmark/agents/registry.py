@@ -1,0 +1,138 @@
+"""Agents by name: those of this package, and those that other packages offer as entry points."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+
+from gym_queue.benchmark.agents.base import Agent, AgentOptions
+from gym_queue.errors import RequestInvalid
+
+GROUP = "gym_queue.agents"
+"""Entry points: the agent's name → its class."""
+
+_BUILT_IN: Mapping[str, str] = {
+    "RandomAgent": "gym_queue.benchmark.agents.random:RandomAgent",
+    "ScriptedAgent": "gym_queue.benchmark.agents.scripted:ScriptedAgent",
+}
+"""Agent name → module and class; they win over entry points of the same name."""
+
+
+class OptionInfo(BaseModel):
+    """One option of an agent, for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    type: str
+    default: str
+    """As Python writes it; ``required`` when there is none."""
+    description: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.type}, {self.default})"
+
+
+class AgentInfo(BaseModel):
+    """An agent, for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    description: str
+    """Its first sentence; or why it cannot be loaded."""
+    options: tuple[OptionInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFactory:
+    """An agent's class with options that were checked: makes one agent for each attempt."""
+
+    name: str
+    options: AgentOptions
+    kind: Callable[[Any], Agent]
+
+    def __call__(self) -> Agent:
+        """Return a new agent."""
+        return self.kind(self.options)
+
+
+def find_agent(name: str, arguments: Mapping[str, Any]) -> AgentFactory:
+    """Return what makes agents of a name.
+
+    Args:
+        name: The agent's name.
+        arguments: Its options; strings are read as the type that the option has.
+
+    Raises:
+        RequestInvalid: No agent has this name, it cannot be loaded, or an option is unknown or not valid.
+    """
+    points = _known()
+    if name not in points:
+        raise RequestInvalid(f"there is no agent {name!r}; known are {', '.join(sorted(points))}")
+    kind = _load(points[name])
+    return AgentFactory(name, _parse_options(name, kind.Options, arguments), kind)
+
+
+def list_agents() -> list[AgentInfo]:
+    """Return every agent there is, by name."""
+    return [_describe(name, point) for name, point in sorted(_known().items())]
+
+
+def _known() -> dict[str, EntryPoint]:
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    return found | {name: EntryPoint(name, value, GROUP) for name, value in _BUILT_IN.items()}
+
+
+def _load(point: EntryPoint) -> Any:
+    try:
+        kind = getattr(importlib.import_module(point.module), point.attr)
+    except (ImportError, AttributeError) as error:
+        raise RequestInvalid(
+            f"the agent {point.name} cannot be loaded from {point.value}: {error}"
+        ) from error
+    options = getattr(kind, "Options", None)
+    if not (inspect.isclass(options) and issubclass(options, AgentOptions)):
+        raise RequestInvalid(
+            f"the agent {point.name} ({point.value}) has no Options: its class must name a subclass of AgentOptions"
+        )
+    return kind
+
+
+def _parse_options(name: str, model: type[AgentOptions], arguments: Mapping[str, Any]) -> AgentOptions:
+    options = [_option(key, field) for key, field in model.model_fields.items()]
+    known = ", ".join(map(str, options)) or "none"
+    for key in arguments:
+        if key not in model.model_fields:
+            raise RequestInvalid(f"the agent {name} has no option {key!r}; its options are {known}")
+    try:
+        return model.model_validate(dict(arguments))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"])) or "together"
+        raise RequestInvalid(
+            f"the agent {name}: option {where}: {first['msg']}; its options are {known}"
+        ) from None
+
+
+def _describe(name: str, point: EntryPoint) -> AgentInfo:
+    try:
+        kind = _load(point)
+    except RequestInvalid as error:
+        return AgentInfo(name=name, description=str(error))
+    options = tuple(_option(key, field) for key, field in kind.Options.model_fields.items())
+    summary = (inspect.getdoc(kind) or "").partition("\n")[0]
+    return AgentInfo(name=name, description=summary, options=options)
+
+
+def _option(name: str, field: FieldInfo) -> OptionInfo:
+    default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
+    kind = inspect.formatannotation(field.annotation)
+    return OptionInfo(name=name, type=kind, default=default, description=field.description or "")

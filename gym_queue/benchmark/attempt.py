@@ -1,0 +1,198 @@
+"""One attempt: an agent, in an environment, at a task, until it is judged."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from gym_queue.benchmark.agents.base import Agent, AgentTask, AgentTurn
+from gym_queue.benchmark.openenvs import OpenEnvs
+from gym_queue.errors import AgentFailed, Cancelled, GymQueueError, VerifierFailed
+from gym_queue.log import log_ids
+from gym_queue.protocol.surface import GymEnv
+from gym_queue.specs.env import EnvSpec
+from gym_queue.specs.loader import load_task
+
+logger = logging.getLogger(__name__)
+
+STEP_LIMIT = "step_limit"
+"""Reason of an attempt that the run's own limit of steps ended."""
+
+
+class Outcome(Enum):
+    """How an attempt ended."""
+
+    PASSED = "passed"  # judged, and the task is done
+    FAILED = "failed"  # judged, and it is not
+    ERROR = "error"  # not judged: the machinery or the agent broke
+
+
+class AttemptError(BaseModel):
+    """Why an attempt was not judged."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    """A code of errors.py."""
+    message: str
+
+
+class Attempt(BaseModel):
+    """What became of one attempt."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task_id: str
+    outcome: Outcome
+    score: float | None = None
+    """0 to 100; None when it was not judged."""
+    reward: float | None = None
+    """Sum over the episode; None when it was not judged."""
+    steps: int = 0
+    seconds: float = 0.0
+    """From the agent's start to the environment's close."""
+    reason: str | None = None
+    """Why the episode ended: what the environment says, or STEP_LIMIT."""
+    feedback: str = ""
+    """The verifier's words."""
+    error: AttemptError | None = None
+    env_id: str | None = None
+    worker_id: str | None = None
+    """None for an environment of this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSetup:
+    """What the attempts of a run share."""
+
+    env_dir: Path
+    env: EnvSpec
+    envs: OpenEnvs
+    make_agent: Callable[[], Agent]
+    seed: int = 0
+    steps: int | None = None
+    """Steps after which an attempt is ended and judged; None leaves it to the task's own limit."""
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(slots=True)
+class _Course:
+    """What is known of an attempt while it runs, and remains when it breaks."""
+
+    on_step: Callable[[int], None]
+    ids: dict[str, str | None] = field(default_factory=dict)
+    steps: int = 0
+    reward: float = 0.0
+
+
+def run_attempt(task_id: str, setup: AttemptSetup, *, on_step: Callable[[int], None]) -> Attempt:
+    """Run one attempt to its end.
+
+    Args:
+        task_id: The name of the task's folder.
+        setup: What the attempts of the run share.
+        on_step: Called after each step with the number of steps so far.
+
+    Returns:
+        What became of it; whatever broke is its error.
+    """
+    started, course = setup.clock(), _Course(on_step)
+    result: dict[str, Any]
+    with log_ids(task_id=task_id):
+        try:
+            result = _judged(_play(task_id, setup, course), task_id) | {"reward": course.reward}
+        except Exception as error:  # noqa: BLE001  logged and counted in _broken: the other attempts go on
+            result = _broken(error, is_cancelled=setup.envs.is_cancelled)
+    seconds = setup.clock() - started
+    return Attempt(task_id=task_id, steps=course.steps, seconds=seconds, **course.ids, **result)
+
+
+def _play(task_id: str, setup: AttemptSetup, course: _Course) -> dict[str, Any]:
+    """Return the ``info`` of the step that ended the episode."""
+    spec = load_task(setup.env_dir, task_id)
+    task = AgentTask(task_id, setup.env, spec, setup.env_dir, spec.description, setup.seed)
+    with _agent(setup) as agent:
+        with _agent_errors("start"):
+            agent.start(task)
+        with setup.envs.open(task_id) as env:
+            course.ids = {name: getattr(env, name, None) for name in ("env_id", "worker_id")}
+            return _drive(env, agent, setup, course)
+
+
+def _drive(env: GymEnv, agent: Agent, setup: AttemptSetup, course: _Course) -> dict[str, Any]:
+    observation = env.reset(seed=setup.seed)
+    for step in count():
+        with _agent_errors(f"act at step {step}"):
+            turn = agent.act(observation, step=step)
+        is_last = setup.steps is not None and step + 1 >= setup.steps
+        observation, reward, done, info = _step(env, turn, agent.wait_between_actions_s, is_last=is_last)
+        course.steps, course.reward = step + 1, course.reward + reward
+        course.on_step(course.steps)
+        if done:
+            return {**info, "reason": STEP_LIMIT} if is_last and not turn.done else info
+    raise AssertionError("unreachable: count() has no end")
+
+
+def _step(env: GymEnv, turn: AgentTurn, wait_s: float, *, is_last: bool) -> tuple[Any, float, bool, Any]:
+    return env.step(
+        turn.actions,
+        wait_between_actions=wait_s,
+        mark_done=turn.done or is_last,
+        trajectory_metadata={"note": turn.note} if turn.note else None,
+    )
+
+
+def _judged(info: dict[str, Any], task_id: str) -> dict[str, Any]:
+    verdict = info.get("verifier")
+    if not verdict:
+        raise VerifierFailed(
+            f"the task {task_id} was not judged: it has no verifier; name one in its success.spec.program"
+        )
+    outcome = Outcome.PASSED if verdict["passed"] else Outcome.FAILED
+    feedback = str(verdict.get("feedback") or "")
+    return {"outcome": outcome, "score": verdict["score"], "reason": info.get("reason"), "feedback": feedback}
+
+
+def _broken(error: Exception, *, is_cancelled: bool) -> dict[str, Any]:
+    if is_cancelled:  # whatever an environment says when it is closed under its caller
+        error = Cancelled("the run was cancelled")
+    elif isinstance(error, GymQueueError):
+        logger.info("attempt not judged: %s: %s", error.code, error)
+    else:
+        logger.error("attempt broken by a bug", exc_info=error)
+    code = error.code if isinstance(error, GymQueueError) else GymQueueError.code
+    message = str(error) if isinstance(error, GymQueueError) else f"{type(error).__name__}: {error}"
+    return {"outcome": Outcome.ERROR, "error": AttemptError(code=code, message=message)}
+
+
+@contextmanager
+def _agent(setup: AttemptSetup) -> Iterator[Agent]:
+    with _agent_errors("construction"):
+        agent = setup.make_agent()
+    try:
+        yield agent
+    finally:
+        try:
+            agent.close()
+        except Exception:
+            logger.exception("the agent could not be closed")
+
+
+@contextmanager
+def _agent_errors(where: str) -> Iterator[None]:
+    try:
+        yield
+    except GymQueueError:
+        raise
+    except (Exception, SystemExit) as error:
+        logger.exception("the agent raised in its %s", where)
+        raise AgentFailed(f"the agent raised {type(error).__name__} in its {where}: {error}") from error
