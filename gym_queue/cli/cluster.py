@@ -1,0 +1,68 @@
+"""``gym-anything demo`` and ``up``: a cluster on this machine."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from gym_queue.benchmark.config import BenchmarkConfig
+from gym_queue.benchmark.results import exit_code
+from gym_queue.benchmark.run import run_benchmark
+from gym_queue.log import configure_logging
+from gym_queue.settings import DEFAULT_MASTER_PORT, find_or_make_token
+from gym_queue.testing import Fleet, FleetSetup
+from gym_queue.web.server import caught_signals
+
+DEMO_ENV = "terminal_env"
+
+
+def demo(
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Workers to start.")] = 2,
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="Tasks at once.")] = 4,
+) -> None:
+    """Start a whole cluster, run the shipped benchmark through it, stop it.
+
+    Example: gym-anything demo
+    """
+    configure_logging("WARNING")
+    console = Console(stderr=True)
+    find_or_make_token()
+    started = time.monotonic()
+    console.print(f"starting a master and {workers} workers, with an embedded broker ..")
+    with Fleet(FleetSetup(workers=workers)) as fleet:
+        console.print(f"master at {fleet.url}, workers ready after {time.monotonic() - started:.1f} s")
+        results = run_benchmark(
+            BenchmarkConfig(env=DEMO_ENV, agent="ScriptedAgent", remote_url=fleet.url, parallel=parallel),
+            Console(),
+        )
+    console.print(f"stopped; {time.monotonic() - started:.1f} s in all")
+    raise typer.Exit(exit_code(results))
+
+
+def up(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Workers to start.")] = 2,
+    max_envs: Annotated[int, typer.Option(min=1, max=10_000, help="Environments at once, per worker.")] = 4,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The master's port.")] = DEFAULT_MASTER_PORT,
+    grace: Annotated[float, typer.Option(min=0, help="On Ctrl-C, seconds environments may finish.")] = 0.0,
+) -> None:
+    """Run a master and workers on this machine until Ctrl-C.
+
+    Example: gym-anything up --workers 2
+    """
+    configure_logging()
+    token = find_or_make_token()
+    setup = FleetSetup(workers=workers, max_envs=max_envs, host=host, port=port, grace_s=grace, quiet=False)
+    with caught_signals() as wait, Fleet(setup) as fleet:
+        typer.echo(
+            f"\nready: {fleet.url}, {workers} workers with {max_envs} slots each. Try, in another terminal:"
+        )
+        typer.echo(f"  gym-anything benchmark {DEMO_ENV} --remote-url {fleet.url}")
+        typer.echo(f"  gym-anything status --remote-url {fleet.url}")
+        typer.echo(f"dashboard: {fleet.url}/dashboard?token={token}")
+        typer.echo("Ctrl-C stops everything.\n")
+        wait()
+        typer.echo("stopping ..")

@@ -1,0 +1,80 @@
+"""What the programs share: settings from flags, and errors as one line and an exit status."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import StrEnum
+from typing import Any, NoReturn, TypeVar
+
+import typer
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from gym_queue.errors import GymQueueError, RequestInvalid
+from gym_queue.protocol.parse import explain
+
+logger = logging.getLogger(__name__)
+
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+"""As shells have it: 128 + SIGINT."""
+
+
+class LogLevel(StrEnum):
+    """What ``--log-level`` takes."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def run_typer(app: typer.Typer) -> NoReturn:
+    """Run a program and exit.
+
+    Exits with 0 when it is done, 1 on an error of ours, 2 when a flag or a setting is wrong, 130 on Ctrl-C; every
+    error is one line on standard error.
+    """
+    try:
+        app()
+    except GymQueueError as error:
+        _exit(str(error), USAGE if type(error) is RequestInvalid else FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # the end of the program: users get a sentence, the log the traceback
+        logger.debug("the program failed", exc_info=error)
+        _exit(
+            f"{type(error).__name__}: {error} (a bug of ours: at log level DEBUG its log says where)", FAILED
+        )
+    sys.exit(0)
+
+
+def settings_from(kind: type[Settings], **flags: object) -> Settings:
+    """Return a program's settings.
+
+    Args:
+        kind: Their class.
+        flags: By field name; None means not given, and leaves the variable or the default.
+
+    Raises:
+        RequestInvalid: A flag or a variable holds something wrong.
+    """
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        sentence, details = explain(error)
+        prefix = kind.model_config.get("env_prefix", "")
+        raise RequestInvalid(
+            f"setting {sentence}; it comes from its flag or {prefix}{str(details['key']).upper()}", details
+        ) from None
+
+
+def _exit(sentence: str, status: int) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(status)

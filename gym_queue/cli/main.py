@@ -1,0 +1,51 @@
+"""``gym-anything``: everything a user of environments does."""
+
+from __future__ import annotations
+
+import typer
+
+from gym_queue.cli import bench, cluster, envs, status
+from gym_queue.cli.common import run_typer
+from gym_queue.version import __version__
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Computer-use environments, on this machine or on a fleet.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Computer-use environments, on this machine or on a fleet."""
+
+
+app.command("demo")(cluster.demo)
+app.command("up")(cluster.up)
+app.command("doctor")(envs.doctor)
+app.command("run")(envs.run)
+app.command("list")(envs.list_envs)
+app.command("validate")(envs.validate)
+app.command("benchmark")(bench.benchmark)
+app.command("agents")(bench.agents)
+app.command("status")(status.status)
+
+
+def main() -> None:
+    """Run the program."""
+    run_typer(app)
+
+
+if __name__ == "__main__":
+    main()

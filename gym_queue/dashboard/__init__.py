@@ -1,0 +1,1 @@
+"""The dashboard: one page, served by the master or by a program of its own."""
