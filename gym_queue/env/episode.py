@@ -17,7 +17,7 @@ from gym_queue.env.hooks import run_hook
 from gym_queue.env.judge import judge, reward
 from gym_queue.env.source import EnvSource
 from gym_queue.env.view import describe, timed
-from gym_queue.errors import EnvState, NotSupported
+from gym_queue.errors import EnvState, GymQueueError, NotSupported
 from gym_queue.protocol.actions import Action, check_on_screen, parse_actions
 from gym_queue.protocol.sessions import EpisodeLimits, ResetRequest, SessionInfo, StepRequest
 from gym_queue.runners.base import Runner, RunnerSetup
@@ -140,6 +140,8 @@ class Episode:
                 f"a step needs a running episode and this one is {self._state.value}: call reset first"
             )
         runner, folder = self._sandbox()
+        for action in actions:
+            runner.check(action)
         info: dict[str, Any] = {"step": self._steps}
         if actions:
             info["action_result"] = self._inject(runner, actions, request.wait_between_actions)
@@ -320,28 +322,34 @@ class Episode:
 
     def _finish(self, runner: Runner, folder: EpisodeFolder, info: dict[str, Any]) -> float:
         self._enter(EpisodeState.DONE)
-        verdict = judge(
-            env_id=self._setup.env_id,
-            source=self._setup.source,
-            runner=runner,
-            folder=folder,
-            variables=self._setup.verifier_env,
-        )
+        try:
+            verdict = judge(
+                env_id=self._setup.env_id,
+                source=self._setup.source,
+                runner=runner,
+                folder=folder,
+                variables=self._setup.verifier_env,
+            )
+        except GymQueueError as error:
+            self._conclude(folder, reason=info["reason"], error=error.to_wire())
+            raise
         earned = reward(self._task, verdict)
         info["verifier"] = verdict.to_info() if verdict else None
-        folder.log("finalize", reason=info["reason"], reward=earned, verifier=info["verifier"])
+        self._conclude(folder, reason=info["reason"], reward=earned, verifier=info["verifier"])
+        return earned
+
+    def _conclude(self, folder: EpisodeFolder, **outcome: Any) -> None:
+        """Write how the episode ended; a failed judging has an error in place of a reward."""
+        folder.log("finalize", **outcome)
         folder.write_summary(
             {
                 "env_id": self._setup.env_id,
                 "task_id": self._task.id if self._task else None,
                 "steps": self._steps,
                 "duration_s": self._setup.clock() - self._started,
-                "reason": info["reason"],
-                "reward": earned,
-                "verifier": info["verifier"],
+                **outcome,
             }
         )
-        return earned
 
     def _end_sandbox(self) -> None:
         runner, folder = self._runner, self._folder

@@ -72,6 +72,14 @@ class Runner(Protocol):
     def start(self) -> None:
         """Start the sandbox and return when it can be acted on. Called once."""
 
+    def check(self, action: Action) -> None:
+        """See that ``act`` could take an action, without injecting anything.
+
+        Raises:
+            ActionInvalid: A key has no such name.
+            NotSupported: This runner has no such device.
+        """
+
     def act(self, action: Action) -> None:
         """Inject one action's mouse, keyboard, voice or api_call part; control actions never come here."""
 

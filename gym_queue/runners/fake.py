@@ -65,6 +65,9 @@ class FakeRunner:
         self._home.create()
         self._pause(self._options.create_delay_s)
 
+    def check(self, action: Action) -> None:
+        """Take every action."""
+
     def act(self, action: Action) -> None:  # noqa: ARG002  (every action counts alike)
         """Count the action, after ``step_delay_s``."""
         self._pause(self._options.step_delay_s)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
-from gym_queue.errors import ActionInvalid, NotSupported, RunnerFailed
+from gym_queue.errors import NotSupported, RunnerFailed
 from gym_queue.names import RUNNERS
-from gym_queue.protocol.actions import Action, Mouse, Point
+from gym_queue.protocol.actions import Action
 from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup
 from gym_queue.runners.hostexec import HostExec, clean_environment, find_bash
 from gym_queue.runners.hostfiles import HostHome
@@ -76,17 +75,22 @@ class LocalRunner:
             self._pointer = Pointer(screen)
         self._terminal.settle(max_s=START_TIMEOUT_S)
 
-    def act(self, action: Action) -> None:
-        """Inject one action.
+    def check(self, action: Action) -> None:
+        """See that an action is one for a terminal.
 
         Raises:
-            ActionInvalid: A point is off the screen, or a key has no such name.
+            ActionInvalid: A key has no such name.
             NotSupported: A voice or api_call action.
         """
         if action.voice is not None or action.api_call is not None:
             raise NotSupported("the local runner is a terminal: it takes mouse and keyboard actions only")
+        if action.keyboard is not None and action.keyboard.keys:
+            encode_keys(action.keyboard.keys, application_cursor=False)
+
+    def act(self, action: Action) -> None:
+        """Inject one action; raises as ``check``."""
+        self.check(action)
         if action.mouse is not None:
-            self._check_points(action.mouse)
             with self._terminal.screen():
                 sent = self._need_pointer().act(action.mouse).encode("latin-1")
                 if sent:
@@ -144,25 +148,10 @@ class LocalRunner:
             raise RunnerFailed("the terminal was not started: call start first")
         return self._pointer
 
-    def _check_points(self, mouse: Mouse) -> None:
-        width, height = self._setup.spec.resolution
-        for x, y in _points(mouse):
-            if x >= width or y >= height:
-                raise ActionInvalid(
-                    f"mouse: the point ({x}, {y}) is off the screen of {width} x {height} pixels"
-                )
-
 
 def visible_text(rows: list[Row]) -> str:
     """Return the lines of a screen: blanks at their ends and blank last lines dropped."""
     return "\n".join("".join(cell.data for cell in row).rstrip() for row in rows).rstrip("\n")
-
-
-def _points(mouse: Mouse) -> Iterator[Point]:
-    clicks = (mouse.left_click, mouse.right_click, mouse.double_click, mouse.triple_click, mouse.middle_click)
-    yield from (point for point in (mouse.move, *clicks) if point is not None)
-    for drag in (mouse.left_click_drag, mouse.right_click_drag):
-        yield from drag or ()
 
 
 def _refuse_images(spec: EnvSpec) -> None:

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from gym_queue.env.episode import EpisodeState
-from gym_queue.errors import ActionInvalid, EnvState, Forbidden, HookFailed, PathNotFound, VerifierFailed
+from gym_queue.errors import (
+    ActionInvalid,
+    EnvState,
+    Forbidden,
+    HookFailed,
+    NotSupported,
+    PathNotFound,
+    VerifierFailed,
+)
 from gym_queue.protocol.sessions import EpisodeLimits
 from tests.unit.env.conftest import Lab, events_of, files_of, finish, reset, step
 
@@ -278,3 +286,22 @@ def test_the_local_runner_plays_an_episode(lab: Lab) -> None:
     seen = step(episode, {"keyboard": {"text": "echo hello > made; cat made\n"}})["observation"]
     assert "hello" in seen["cli_stdout"]["text"].splitlines()
     assert step(episode, mark_done=True)["reward"] == 1.0
+
+
+def test_a_broken_verifier_is_written_down_as_such(lab: Lab) -> None:
+    episode = lab.open(verifier="raise ValueError('no such table')")
+    with pytest.raises(VerifierFailed):
+        finish(episode)
+    last = events_of(episode)[-1]
+    assert (last["event"], last["error"]["code"]) == ("finalize", "verifier_failed")
+    assert episode.episode_dir is not None
+    assert "reward" not in json.loads((episode.episode_dir / "summary.json").read_text())
+
+
+@pytest.mark.parametrize("bad", [{"keyboard": {"keys": "nonsense"}}, {"api_call": {"name": "x"}}])
+def test_what_a_terminal_cannot_take_leaves_nothing_injected(lab: Lab, bad: dict) -> None:
+    episode = lab.open(runner="local", env={"observation": [{"type": "cli_stdout"}]})
+    before = reset(episode)["observation"]
+    with pytest.raises((ActionInvalid, NotSupported)):
+        step(episode, {"keyboard": {"text": "seen"}}, bad)
+    assert episode.capture_observation() == before
