@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import celery
 from celery.exceptions import SecurityWarning
@@ -94,8 +95,16 @@ def check_settings(settings: WorkerSettings) -> None:
         raise RequestInvalid(
             f"the worker id {settings.worker_id!r} is not valid: use letters, digits, '-' and '_', at most 128"
         )
-    if settings.master_url is not None and not re.match(r"https?://[^/\s]+", settings.master_url):
+    if settings.master_url is not None and not _is_http_url(settings.master_url):
         raise RequestInvalid(f"the master URL {settings.master_url!r} is not valid: write http://host:5800")
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is no number
+        return False
 
 
 def _compose(

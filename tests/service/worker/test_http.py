@@ -226,7 +226,7 @@ def test_an_environments_token_opens_that_environment_alone(client: httpx.Client
         assert guest.post("/envs/own/reset").status_code == 401
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "t0ken0", "ÿ"])
+@pytest.mark.parametrize("token", ["wrong", "t0ken0", "ÿ"])
 def test_wrong_tokens_open_nothing(url: str, token: str) -> None:
     headers = [(b"Authorization", f"Bearer {token}".encode("latin-1"))]
     assert httpx.post(f"{url}/envs/create", json={"env_spec": spec()}, headers=headers).status_code == 401
@@ -263,7 +263,7 @@ def test_a_bad_create_is_the_callers_error(
         (
             "trajectory_event",
             b'{"event": {"a": ' + b"[" * 2000 + b"]" * 2000 + b"}}",
-            (422, "request_invalid"),
+            (400, "malformed"),
         ),
         ("save_state", b"{}", (422, "not_supported")),
         ("load_state", b"{}", (422, "not_supported")),

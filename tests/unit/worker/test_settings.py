@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from gym_queue.errors import ConnectionFailed, RequestInvalid
+from gym_queue.settings import WorkerSettings
+from gym_queue.worker.announce import advertised_host
+from gym_queue.worker.run import check_settings
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:5800", "https://master", "http://10.0.0.1:80/", "http://[::1]:5800"]
+)
+def test_master_urls_are_taken(url: str) -> None:
+    check_settings(WorkerSettings(master_url=url))
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:5800", "ftp://x", "http://", "http://[nonsense", "http://x:y", "http://x:99999"]
+)
+def test_what_is_no_url_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(RequestInvalid, match="http://host:5800"):
+        check_settings(WorkerSettings(master_url=url))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"reset_policy": "none"}, {"worker_id": "a b"}, {"worker_id": ""}, {"worker_id": "x" * 129}]
+)
+def test_settings_that_could_only_fail_later_are_refused(settings: dict[str, str]) -> None:
+    with pytest.raises(RequestInvalid, match=r"is (unknown|not valid)"):
+        check_settings(WorkerSettings(**settings))  # type: ignore[arg-type]
+
+
+def test_a_master_on_loopback_is_told_loopback() -> None:
+    assert advertised_host("http://127.0.0.1:5800", "0.0.0.0") == "127.0.0.1"
+
+
+def test_an_address_that_was_chosen_is_advertised() -> None:
+    assert advertised_host("http://anywhere:5800", "10.1.2.3") == "10.1.2.3"
+
+
+def test_a_master_that_cannot_be_resolved_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(ConnectionFailed, match="--master-url"):
+        advertised_host("http://nowhere.invalid:5800", "0.0.0.0")
