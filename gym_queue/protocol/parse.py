@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from gym_queue.errors import RequestInvalid
+from gym_queue.errors import RequestInvalid, RequestMalformed
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -20,6 +20,24 @@ def parse_model(model: type[Model], raw: object) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
+        raise RequestInvalid(*explain(error)) from None
+
+
+def parse_body(model: type[Model], body: bytes) -> Model:
+    """Return a request's body as ``model``.
+
+    Raises:
+        RequestMalformed: It is not JSON.
+        RequestInvalid: The first thing wrong, by its key, and how many more there are.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise RequestMalformed(
+                f"the body is not JSON: {first['ctx']['error']}; send a JSON object"
+            ) from None
         raise RequestInvalid(*explain(error)) from None
 
 

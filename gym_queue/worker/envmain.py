@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
@@ -11,10 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgpack
+
 from gym_queue.env.episode import Episode, EpisodeSetup
 from gym_queue.env.source import load_source
 from gym_queue.errors import EnvState, GymQueueError, RequestInvalid
 from gym_queue.log import log_ids
+from gym_queue.protocol.observations import to_json
+from gym_queue.protocol.parse import parse_body
 from gym_queue.protocol.sessions import CreateRequest, EpisodeLimits, ResetRequest, StepRequest
 from gym_queue.runners.processes import become_subreaper
 from gym_queue.worker.ipc import FrameSocket
@@ -35,9 +40,9 @@ class EnvServer:
         self._todo: queue.SimpleQueue[tuple[int, str, dict[str, Any]]] = queue.SimpleQueue()
         self._operations: dict[str, Callable[[dict[str, Any]], Any]] = {
             "open": self._open,
-            "reset": lambda a: self._live.reset(ResetRequest.model_construct(**a)),
-            "step": lambda a: self._live.step(StepRequest.model_construct(**a)),
-            "capture_observation": lambda _: {"observation": self._live.capture_observation()},
+            "reset": self._reset,
+            "step": self._step,
+            "capture_observation": self._capture,
             "trajectory_event": lambda a: self._live.trajectory_event(a["event"]),
             "episode_limits": lambda a: self._live.set_limits(
                 EpisodeLimits.model_construct(**a)
@@ -81,6 +86,26 @@ class EnvServer:
             "env_dir": str(source.env_dir) if source.env_dir else None,
             "task_id": source.task.id if source.task else None,
         }
+
+    def _reset(self, arguments: dict[str, Any]) -> bytes:
+        reply = self._live.reset(parse_body(ResetRequest, arguments["body"] or b"{}"))
+        return self._encode({**reply, "_request_id": arguments["request_id"]}, arguments)
+
+    def _step(self, arguments: dict[str, Any]) -> bytes:
+        return self._encode(self._live.step(parse_body(StepRequest, arguments["body"])), arguments)
+
+    def _capture(self, arguments: dict[str, Any]) -> bytes:
+        return self._encode({"observation": self._live.capture_observation()}, arguments)
+
+    def _encode(self, reply: dict[str, Any], arguments: dict[str, Any]) -> bytes:
+        """Return the reply's body as the client gets it, so that the worker has only to hand it on."""
+        if arguments["msgpack"]:
+            packed: bytes = msgpack.packb(reply, use_bin_type=True, default=str)
+            return packed
+        shown = {**reply, "observation": to_json(reply["observation"], inline=self._live.inline)}
+        return json.dumps(shown, ensure_ascii=False, separators=(",", ":"), default=str).encode(
+            "utf-8", "replace"
+        )
 
     def _session_info(self, _: dict[str, Any]) -> dict[str, Any] | None:
         info = self._live.session_info()

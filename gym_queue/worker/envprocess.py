@@ -17,7 +17,7 @@ import psutil
 
 from gym_queue.errors import EnvLost, EnvTimeout, RunnerFailed, StartupFailed, from_wire
 from gym_queue.worker.cleanup import kill_trees, remove_env, remove_tree
-from gym_queue.worker.ipc import pack, read_frame
+from gym_queue.worker.ipc import FrameReader, pack, read_frame
 
 logger = logging.getLogger(__name__)
 
@@ -27,32 +27,29 @@ MAX_SOCKET_PATH_BYTES = 100
 """unix(7): 108 bytes with the ending NUL on Linux, 104 on macOS."""
 
 
-class EnvProcess:
-    """One environment's process, as its worker sees it.
+class EnvProcess(asyncio.Protocol):
+    """One environment's process, as its worker sees it; takes over the connection that the process made.
 
     Args:
         env_id: The environment.
         pid: The process.
-        reader, writer: The connection the process made.
+        writer: The connection, its hello read.
         exited: Resolved by the fork server once the process is gone and its leftovers are removed.
     """
 
     def __init__(
-        self,
-        env_id: str,
-        pid: int,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        exited: asyncio.Future[int],
+        self, env_id: str, pid: int, writer: asyncio.StreamWriter, exited: asyncio.Future[int]
     ) -> None:
         self.env_id = env_id
         self.pid = pid
         self.exited = exited
-        self._reader, self._writer = reader, writer
+        self._writer = writer  # closes its transport when it is collected
+        self._transport = writer.transport
+        self._frames = FrameReader()
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._next_id = 0
         self._gone = False
-        self._listener = asyncio.ensure_future(self._listen())
+        self._transport.set_protocol(self)
 
     async def call(self, operation: str, arguments: dict[str, Any] | None = None, *, timeout_s: float) -> Any:
         """Run one operation in the process and return its reply.
@@ -66,39 +63,50 @@ class EnvProcess:
             raise self._lost()
         self._next_id += 1
         call_id = self._next_id
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
         self._calls[call_id] = answer
+        timer = loop.call_later(timeout_s, self._time_out, answer, operation, timeout_s)
         try:
-            self._writer.write(pack([call_id, operation, arguments or {}]))
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError:
-            raise EnvTimeout(
-                f"{operation} in environment {self.env_id} took longer than {timeout_s:g} s; the environment was ended",
-                {"env_id": self.env_id},
-            ) from None
+            self._transport.write(pack([call_id, operation, arguments or {}]))
+            return await answer
         finally:
-            self._calls.pop(call_id, None)
+            timer.cancel()
+            del self._calls[call_id]
 
     def disconnect(self) -> None:
         """Close the connection: the process ends itself when it can."""
-        self._listener.cancel()
-        self._writer.transport.abort()  # close() would wait until a hung process has read all
+        self._transport.abort()  # close() would wait until a hung process has read all
         self._fail_calls()
 
-    async def _listen(self) -> None:
+    def data_received(self, data: bytes) -> None:
+        """Take replies."""
         try:
-            while True:
-                call_id, ok, payload = await read_frame(self._reader)
-                answer = self._calls.get(call_id)
-                if answer is None or answer.done():
-                    continue
-                if ok:
-                    answer.set_result(payload)
-                else:
-                    answer.set_exception(from_wire(500, payload))
+            replies = self._frames.take(data)
         except EOFError:
-            self._fail_calls()
+            self.disconnect()
+            return
+        for call_id, ok, payload in replies:
+            answer = self._calls.get(call_id)
+            if answer is None or answer.done():
+                continue
+            if ok:
+                answer.set_result(payload)
+            else:
+                answer.set_exception(from_wire(500, payload))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
+        """The process has gone."""
+        self._fail_calls()
+
+    def _time_out(self, answer: asyncio.Future[Any], operation: str, timeout_s: float) -> None:
+        if not answer.done():
+            answer.set_exception(
+                EnvTimeout(
+                    f"{operation} in environment {self.env_id} took longer than {timeout_s:g} s; the environment was ended",
+                    {"env_id": self.env_id},
+                )
+            )
 
     def _fail_calls(self) -> None:
         self._gone = True
@@ -259,18 +267,16 @@ class EnvProcesses:
                 self._control.set_result(writer)
             await self._hear_exits(reader, writer)
             return
-        self._on_env(hello["env_id"], hello["pid"], reader, writer)
+        self._on_env(hello["env_id"], hello["pid"], writer)
 
-    def _on_env(
-        self, env_id: str, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def _on_env(self, env_id: str, pid: int, writer: asyncio.StreamWriter) -> None:
         arriving = self._arriving.get(env_id)
         if arriving is None or arriving.done():
             writer.close()
             return
         with suppress(psutil.NoSuchProcess):
             self._connected[env_id] = psutil.Process(pid)
-        arriving.set_result(EnvProcess(env_id, pid, reader, writer, self._exits[env_id]))
+        arriving.set_result(EnvProcess(env_id, pid, writer, self._exits[env_id]))
 
     async def _hear_exits(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

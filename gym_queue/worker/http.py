@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgpack
-from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import FastAPI, Query
+from fastapi.responses import FileResponse
 from starlette.types import ASGIApp
 
 from gym_queue.errors import Forbidden, NotSupported, PathNotFound
 from gym_queue.protocol import sessions
-from gym_queue.protocol.observations import MSGPACK_TYPE, to_json
 from gym_queue.version import __version__
 from gym_queue.web.auth import TokenMiddleware, same_token
 from gym_queue.web.errors import install_error_handlers
 from gym_queue.web.requestid import RequestIdMiddleware
 from gym_queue.worker.host import Host
+from gym_queue.worker.hotcalls import HotCalls, describe_hot_calls
 
 TIMING_HEADER = "X-Worker-Processing-Time"
 
@@ -49,7 +48,9 @@ def make_worker_app(host: Host, identity: WorkerIdentity, *, token: str | None) 
     _add_lifecycle(app, host, identity)
     _add_episode_calls(app, host)
     _add_file_calls(app, host)
-    guarded = TokenMiddleware(app, check=_checker(host, token) if token else None)
+    describe_hot_calls(app)
+    hot = HotCalls(app, host)
+    guarded = TokenMiddleware(hot, check=_checker(host, token) if token else None)
     return RequestIdMiddleware(guarded, timing_header=TIMING_HEADER)
 
 
@@ -110,30 +111,11 @@ def _add_lifecycle(app: FastAPI, host: Host, identity: WorkerIdentity) -> None:
             env_id=env.env_id, worker_id=identity.worker_id, worker_url=identity.url, env_token=env.token
         )
 
-    @app.post("/envs/{env_id}/reset")
-    async def reset(env_id: str, http: Request, request: sessions.ResetRequest | None = None) -> Response:
-        """Start an episode."""
-        fields = (request or sessions.ResetRequest()).model_dump()
-        inline, reply = host.get(env_id).inline, await host.call(env_id, "reset", fields)
-        return _observed(http, {**reply, "_request_id": http.scope["request_id"]}, inline=inline)
-
-    @app.post("/envs/{env_id}/step")
-    async def step(env_id: str, http: Request, request: sessions.StepRequest) -> Response:
-        """Inject actions and observe."""
-        inline = host.get(env_id).inline
-        return _observed(http, await host.call(env_id, "step", request.model_dump()), inline=inline)
-
     @app.post("/envs/{env_id}/close")
     async def close(env_id: str) -> dict[str, str]:
         """End an environment."""
         await host.close(env_id)
         return {"status": "closed"}
-
-    @app.post("/envs/{env_id}/capture_observation")
-    async def capture_observation(env_id: str, http: Request) -> Response:
-        """Observe without a step."""
-        inline = host.get(env_id).inline
-        return _observed(http, await host.call(env_id, "capture_observation"), inline=inline)
 
 
 def _add_episode_calls(app: FastAPI, host: Host) -> None:
@@ -219,11 +201,3 @@ def _confined(path: str, folder: Path) -> Path:
     if not found.is_relative_to(folder.resolve()):
         raise Forbidden(f"{path} is outside the episode folder: only its files can be copied or fetched")
     return found
-
-
-def _observed(http: Request, payload: dict[str, Any], *, inline: bool) -> Response:
-    """Reply with an observation in the form the client asked for."""
-    if MSGPACK_TYPE in http.headers.get("accept", ""):
-        body = msgpack.packb(payload, use_bin_type=True, default=str)
-        return Response(body, media_type=MSGPACK_TYPE)
-    return JSONResponse({**payload, "observation": to_json(payload["observation"], inline=inline)})

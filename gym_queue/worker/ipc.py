@@ -50,6 +50,32 @@ async def read_frame(reader: asyncio.StreamReader) -> Any:
     return _unpack(body)
 
 
+class FrameReader:
+    """Cuts a stream of bytes into messages."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def take(self, data: bytes) -> list[Any]:
+        """Return the messages that ``data`` completes.
+
+        Raises:
+            EOFError: What came is not ours.
+        """
+        held = self._held
+        held += data
+        messages = []
+        at = 0
+        while len(held) - at >= LENGTH.size:
+            end = at + LENGTH.size + _checked(held[at : at + LENGTH.size])
+            if len(held) < end:
+                break
+            messages.append(_unpack(bytes(held[at + LENGTH.size : end])))
+            at = end
+        del held[:at]
+        return messages
+
+
 class FrameSocket:
     """The blocking end, used inside forked processes.
 
@@ -104,7 +130,7 @@ class FrameSocket:
         return bytes(parts)
 
 
-def _checked(head: bytes) -> int:
+def _checked(head: bytes | bytearray) -> int:
     size: int = LENGTH.unpack(head)[0]
     if size > MAX_FRAME_BYTES:
         raise EOFError(f"a frame of {size} bytes is not one of ours")

@@ -9,7 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import psutil
+from pydantic import BaseModel
 
 from gym_queue.protocol.sessions import CreateRequest, ResetRequest, StepRequest
 from gym_queue.web.server import LoopThread
@@ -47,7 +49,12 @@ def request(env_id: str | None = None, env_spec: dict[str, Any] | None = None) -
 
 def typed(text: str) -> dict[str, Any]:
     """Return a step's arguments that type ``text``."""
-    return StepRequest(actions=[{"keyboard": {"text": text}}]).model_dump()
+    return hot(StepRequest(actions=[{"keyboard": {"text": text}}]))
+
+
+def hot(request: BaseModel) -> dict[str, Any]:
+    """Return a hot call's arguments, as HotCalls hands them on."""
+    return {"body": request.model_dump_json().encode(), "msgpack": True, "request_id": "r"}
 
 
 class Rig:
@@ -86,10 +93,10 @@ class Rig:
         return env
 
     def reset(self, env: LiveEnv) -> dict[str, Any]:
-        return dict(self.call(env, "reset", ResetRequest().model_dump()))
+        return dict(msgpack.unpackb(self.call(env, "reset", hot(ResetRequest()))))
 
     def step(self, env: LiveEnv, text: str = "x") -> dict[str, Any]:
-        return dict(self.call(env, "step", typed(text)))
+        return dict(msgpack.unpackb(self.call(env, "step", typed(text))))
 
     def call(self, env: LiveEnv, operation: str, arguments: dict[str, Any] | None = None) -> Any:
         return self.run(self.host.call(env.env_id, operation, arguments))

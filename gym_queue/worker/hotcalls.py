@@ -1,0 +1,98 @@
+"""The calls that agents make all the time, reset, step and capture_observation: past FastAPI, straight to the process.
+
+The environment's own process parses the body and writes the reply's, so that PNG, base64 and JSON use every core and
+this loop only hands bytes on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gym_queue.errors import GymQueueError, TooLarge
+from gym_queue.protocol.observations import MSGPACK_TYPE
+from gym_queue.protocol.sessions import ResetRequest, StepRequest
+from gym_queue.worker.host import Host
+
+HOT = frozenset({"reset", "step", "capture_observation"})
+MAX_BODY_BYTES = 32 << 20
+"""A step's body: its longest texts and voice."""
+JSON_HEAD = (b"content-type", b"application/json")
+MSGPACK_HEAD = (b"content-type", MSGPACK_TYPE.encode())
+
+
+class HotCalls:
+    """Answers the hot calls; everything else goes to the app behind it.
+
+    Args:
+        app: What is behind it.
+        host: The environments.
+    """
+
+    def __init__(self, app: ASGIApp, host: Host) -> None:
+        self._app = app
+        self._host = host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            parts = scope["path"].split("/")
+            if len(parts) == 4 and parts[1] == "envs" and parts[3] in HOT:
+                await self._serve(parts[2], parts[3], scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _serve(self, env_id: str, call: str, scope: Scope, receive: Receive, send: Send) -> None:
+        packed = any(name == b"accept" and MSGPACK_HEAD[1] in value for name, value in scope["headers"])
+        try:
+            body = await _read(receive)
+            arguments = {"body": body, "msgpack": packed, "request_id": scope["request_id"]}
+            reply: bytes = await self._host.call(env_id, call, arguments)
+        except GymQueueError as error:
+            answer = JSONResponse(error.to_wire(scope["request_id"]), status_code=error.status)
+            await answer(scope, receive, send)
+            return
+        kind = MSGPACK_HEAD if packed else JSON_HEAD
+        headers = [kind, (b"content-length", b"%d" % len(reply))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": reply})
+
+
+async def _read(receive: Receive) -> bytes:
+    """Return a request's whole body.
+
+    Raises:
+        TooLarge: It is larger than any step.
+    """
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLarge(f"the body is larger than {MAX_BODY_BYTES >> 20} MiB: send less in one step")
+    return body
+
+
+def describe_hot_calls(app: FastAPI) -> None:
+    """Put the hot calls into the app's OpenAPI schema; HotCalls answers them before the app would."""
+    for call, model in (("reset", ResetRequest), ("step", StepRequest), ("capture_observation", None)):
+        app.add_api_route(
+            f"/envs/{{env_id}}/{call}", _unreached, methods=["POST"], name=call, openapi_extra=_body_of(model)
+        )
+
+
+async def _unreached(env_id: str) -> dict[str, Any]:
+    """Reset, step or observe."""
+    raise GymQueueError(f"the call about {env_id} went past HotCalls, which is a bug of ours")
+
+
+def _body_of(model: type[BaseModel] | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"content": content, "required": model is StepRequest}}
