@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from starlette.types import ASGIApp
 
-from gym_queue.errors import Cancelled, EnvNotFound
+from gym_queue.errors import Cancelled, EnvNotFound, RequestInvalid
 from gym_queue.master.creates import Creates, Waiting
-from gym_queue.master.dataplane import Dataplane
+from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.fleet import Fleet
 from gym_queue.master.routes import Routes, RouteState
 from gym_queue.protocol import fleet as wire
@@ -34,7 +34,7 @@ class MasterParts:
     fleet: Fleet
     routes: Routes
     creates: Creates
-    dataplane: Dataplane
+    gateway: Gateway
     tasks: TaskStats
     broker_url_for: Callable[[str, str], str | None]
     """Host name the worker used, its address → the broker URL it should use."""
@@ -175,18 +175,18 @@ def _add_envs(app: FastAPI, parts: MasterParts) -> None:
         return _show(parts, env_id)
 
     @app.post("/envs/{env_id}/close")
-    async def close(env_id: str, request: Request) -> Response:
+    async def close(env_id: str) -> dict[str, str]:
         """End an environment, or give up its create."""
-        if parts.creates.cancel(env_id):
-            return Response(b'{"status":"closed"}', media_type="application/json")
-        return await parts.dataplane.forward(request, env_id)
+        if not parts.creates.cancel(env_id):
+            _refuse(parts, env_id)
+        return {"status": "closed"}
 
     @app.api_route(
         "/envs/{env_id}/{call:path}", methods=["GET", "POST", "PUT", "HEAD"], include_in_schema=False
     )
-    async def forward(env_id: str, call: str, request: Request) -> Response:  # noqa: ARG001  part of the path
-        """Forward a call to the environment's worker."""
-        return await parts.dataplane.forward(request, env_id)
+    async def unrouted(env_id: str, call: str) -> None:  # noqa: ARG001  part of the path
+        """Say why a call was not forwarded: those of routed environments never come here."""
+        _refuse(parts, env_id)
 
 
 async def _unless_gone(http: Request, work: Coroutine[Any, Any, CreateReply]) -> CreateReply:
@@ -218,6 +218,12 @@ def _set_draining(parts: MasterParts, worker_id: str, *, draining: bool) -> dict
         "env_count": count,
         "message": message,
     }
+
+
+def _refuse(parts: MasterParts, env_id: str) -> NoReturn:
+    """Say why a call about an environment cannot be forwarded."""
+    parts.routes.forwardable(env_id)
+    raise RequestInvalid(f"write the id {env_id} as it is, and the call after it: POST /envs/{env_id}/step")
 
 
 def _show(parts: MasterParts, env_id: str) -> dict[str, Any]:
@@ -281,7 +287,7 @@ def _cluster(parts: MasterParts) -> dict[str, Any]:
             "error_rate": errors / requests if requests else 0.0,
             "total_envs_created": created,
             "total_envs_closed": parts.routes.closed_count,
-            "endpoint_stats": {},
+            "endpoint_stats": parts.gateway.stats.summary(),
             "activity_log": [],
             "active_envs": {},
             "timeline": [],

@@ -25,7 +25,7 @@ from gym_queue.broker.sender import Sender
 from gym_queue.broker.url import safe_url
 from gym_queue.errors import BrokerUnavailable
 from gym_queue.master.creates import Creates
-from gym_queue.master.dataplane import Dataplane
+from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.dispatch import CeleryDispatcher, HttpDispatcher
 from gym_queue.master.fleet import Fleet, FleetTimes
 from gym_queue.master.http import LOOPBACK, MasterParts, make_master_app
@@ -127,20 +127,15 @@ class Master:
         fleet.on_lost = on_lost
         self._stack.callback(creates.stop)
         self._keep(_tick(fleet, creates))
-        dataplane = Dataplane(client, routes, fleet, token=self._token, timeout_s=settings.proxy_timeout_s)
-        parts = MasterParts(
-            fleet,
-            routes,
-            creates,
-            dataplane,
-            tasks,
-            self._broker_url_for,
-            None if settings.no_auth else self._token,
-            time.time(),
+        asked = None if settings.no_auth else self._token
+        gateway = Gateway(
+            routes, fleet, token=asked, worker_token=self._token, timeout_s=settings.proxy_timeout_s
         )
-        server = HttpServer(
-            make_master_app(parts, add_pages=self._add_pages, open_paths=self._open_paths), self._bound
-        )
+        gateway.start()
+        self._stack.push_async_callback(gateway.close)
+        parts = MasterParts(fleet, routes, creates, gateway, tasks, self._broker_url_for, asked, time.time())
+        master_app = make_master_app(parts, add_pages=self._add_pages, open_paths=self._open_paths)
+        server = HttpServer(master_app, self._bound, protocol=gateway.protocol())
         await server.start()
         self._stack.push_async_callback(server.stop)
 
@@ -153,7 +148,7 @@ class Master:
         url = await asyncio.to_thread(broker.start)
         self._stack.push_async_callback(asyncio.to_thread, broker.stop)
         self._broker = broker
-        logger.info("embedded broker: %s", broker.description)
+        logger.info("%s", broker.description)
         return url
 
     def _broker_url_for(self, host: str, peer: str) -> str | None:

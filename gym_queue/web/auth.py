@@ -36,7 +36,12 @@ def given_token(scope: Scope) -> str | None:
         return token.strip()
     if scope["method"] not in READS:
         return None
-    return cookie_parser(headers.get("cookie", "")).get(COOKIE)
+    return cookie_token(headers.get("cookie", ""))
+
+
+def cookie_token(header: str) -> str | None:
+    """Return the token in a Cookie header; None when there is none."""
+    return cookie_parser(header).get(COOKIE)
 
 
 class TokenMiddleware:

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TypeVar
 
 import uvicorn
@@ -125,11 +126,14 @@ class HttpServer:
     Args:
         app: Served.
         bound: Socket of ``bind``; closed by ``stop``.
+        protocol: What speaks HTTP; None is uvicorn's own.
     """
 
-    def __init__(self, app: ASGIApp, bound: socket.socket) -> None:
+    def __init__(
+        self, app: ASGIApp, bound: socket.socket, *, protocol: type[asyncio.Protocol] | None = None
+    ) -> None:
         self._bound = bound
-        self._server = uvicorn.Server(server_config(app))
+        self._server = uvicorn.Server(server_config(app, protocol))
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -157,18 +161,27 @@ async def _cancel_all() -> None:
 
 
 @contextmanager
-def caught_signals() -> Iterator[Callable[[], int]]:
+def caught_signals(
+    *, first: Callable[[], None] = lambda: None, again: Callable[[], None] = lambda: None
+) -> Iterator[Callable[[], int]]:
     """Catch SIGINT and SIGTERM inside the block, in the main thread; handlers are put back after it.
 
+    Args:
+        first: Called on the first signal.
+        again: Called on each later one: somebody is in a hurry.
+
     Yields:
-        What blocks until one of them came and returns its number. Say that a program is ready inside the
+        What blocks until the first of them came and returns its number. Say that a program is ready inside the
         block: whoever hears it may end the program at once.
     """
     caught: queue.SimpleQueue[int] = queue.SimpleQueue()
-    before = {
-        number: signal.signal(number, lambda n, _: caught.put(n))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    pending = iter((first,))
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        next(pending, again)()
+        caught.put(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield caught.get
     finally:
@@ -193,11 +206,12 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def server_config(app: ASGIApp) -> uvicorn.Config:
+def server_config(app: ASGIApp, protocol: type[asyncio.Protocol] | None = None) -> uvicorn.Config:
     """Return how all our programs run uvicorn: its log stays quiet, ours speaks."""
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=protocol or "httptools",
+        ws="none",
         loop="none",
         lifespan="off",
         access_log=False,

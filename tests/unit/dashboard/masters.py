@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from gym_queue.dashboard.pages import OPEN_PATHS, add_pages
 from gym_queue.master.creates import Creates
-from gym_queue.master.dataplane import Dataplane
+from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.dispatch import HttpDispatcher
 from gym_queue.master.fleet import Fleet, FleetTimes
 from gym_queue.master.http import MasterParts, make_master_app
@@ -39,9 +39,9 @@ def make_parts(client: httpx.AsyncClient, *, token: str | None = TOKEN) -> Maste
         undo=_never_undone,
         queue_timeout_s=600,
     )
-    dataplane = Dataplane(client, routes, fleet, token=token, timeout_s=5)
+    gateway = Gateway(routes, fleet, token=token, worker_token=TOKEN, timeout_s=5)
     return MasterParts(
-        fleet, routes, creates, dataplane, TaskStats(), lambda _host, _peer: None, token, time.time()
+        fleet, routes, creates, gateway, TaskStats(), lambda _host, _peer: None, token, time.time()
     )
 
 

@@ -1,0 +1,320 @@
+"""One forwarded call: request bytes one way, reply bytes the other, nothing kept whole."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from gym_queue.errors import BadReply, GatewayTimeout, GymQueueError, RequestMalformed, WorkerUnreachable
+from gym_queue.master.dataplane.framing import Body, OpenBody, body_of
+from gym_queue.master.dataplane.head import (
+    CHUNKED,
+    UNTIL_CLOSE,
+    ReplyHead,
+    RequestHead,
+    head_end,
+    parse_reply,
+)
+
+if TYPE_CHECKING:
+    from gym_queue.master.dataplane.protocol import GatewayProtocol
+    from gym_queue.master.dataplane.upstream import UpstreamConnection, UpstreamPool
+    from gym_queue.master.routes import Route
+
+logger = logging.getLogger(__name__)
+
+
+class Exchange:
+    """Links a client's connection and a worker's for the time of one call."""
+
+    __slots__ = (
+        "_body",
+        "_paused",
+        "_pending",
+        "_pool",
+        "_reply_body",
+        "_reply_head",
+        "_started",
+        "_task",
+        "_upstream",
+        "call",
+        "client",
+        "deadline",
+        "head",
+        "is_tunnel",
+        "request_done",
+        "request_id",
+        "route",
+    )
+
+    def __init__(
+        self,
+        client: GatewayProtocol,
+        head: RequestHead,
+        route: Route,
+        call: str,
+        request_id: bytes,
+        deadline: float,
+    ) -> None:
+        self.client = client
+        self.head = head
+        self.route = route
+        self.call = call
+        self.request_id = request_id
+        self.deadline = deadline
+        self.is_tunnel = False
+        self._started = time.perf_counter()
+        self._body: Body = body_of(head.framing)
+        self.request_done = self._body.is_done
+        self._upstream: UpstreamConnection | None = None
+        self._pool: UpstreamPool | None = None
+        self._pending: bytearray | None = None
+        self._reply_head = bytearray()
+        self._reply_body: Body | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._paused = False
+
+    def start(self, pool: UpstreamPool, data: bytes) -> int:
+        """Send the head, and what of the body is here; return how many bytes of ``data`` were the body's."""
+        self._pool = pool
+        first = self._head_bytes(pool)
+        taken = 0
+        if not self.request_done:
+            taken = self._body.take(data)
+            self.request_done = self._body.is_done
+            first += data[:taken]
+        upstream = pool.idle()
+        if upstream is None:
+            self._pending = bytearray(first)
+            self._task = asyncio.ensure_future(self._connect(pool))
+        else:
+            self._attach(upstream, first)
+        return taken
+
+    def feed(self, data: bytes) -> int:
+        """Send more of the body; return how many bytes of ``data`` were the body's.
+
+        Raises:
+            RequestMalformed: The body is not chunked as it should be.
+        """
+        if self.is_tunnel:
+            taken = len(data)
+        else:
+            taken = self._body.take(data)
+            self.request_done = self._body.is_done
+        part = data if taken == len(data) else data[:taken]
+        if self._upstream is not None:
+            self._upstream.transport.write(part)
+        elif self._pending is not None:
+            self._pending += part
+            if len(self._pending) > 1 << 20:
+                self.client.pause_client()
+        return taken
+
+    def upstream_data(self, data: bytes) -> None:
+        """Pass on bytes of the reply."""
+        if self.is_tunnel:
+            self.client.write(data)
+        elif self._reply_body is not None:
+            self._pass_body(data)
+        else:
+            self._reply_head += data
+            self._take_heads()
+
+    def upstream_closed(self, error: Exception | None) -> None:
+        """End the call as the worker ended it."""
+        self._upstream = None
+        if self.is_tunnel:
+            self.client.close()
+        elif self._reply_body is None:
+            why = str(error) if error else "it hung up before it answered"
+            self.fail(
+                WorkerUnreachable(
+                    f"worker {self.route.worker_id} at {self.route.worker_url} did not answer: {why}; the call may or may not have been carried out",
+                    {"worker_id": self.route.worker_id, "sent": True},
+                )
+            )
+        elif isinstance(self._reply_body, OpenBody):
+            self._finish(reusable=False)
+        else:
+            self.client.abort()  # half of a reply cannot be taken back
+            self._end(failed=True)
+
+    def upstream_paused(self, *, paused: bool) -> None:
+        """Read from the client no faster than the worker takes it."""
+        if paused:
+            self.client.pause_client()
+        else:
+            self.client.resume_client()
+
+    def pause(self, *, paused: bool) -> None:
+        """Read from the worker no faster than the client takes it."""
+        self._paused = paused
+        if self._upstream is not None and not self._upstream.transport.is_closing():
+            if paused:
+                self._upstream.transport.pause_reading()
+            else:
+                self._upstream.transport.resume_reading()
+
+    def time_out(self) -> None:
+        """End a call whose worker takes too long."""
+        self.fail(
+            GatewayTimeout(
+                f"worker {self.route.worker_id} did not answer {self.call} in time",
+                {"worker_id": self.route.worker_id},
+            )
+        )
+
+    def abandon(self) -> None:
+        """The client has gone: let the worker know by hanging up."""
+        self._drop_upstream()
+        self._end(failed=False)
+
+    def fail(self, error: GymQueueError) -> None:
+        """Answer with an error of ours, or hang up when a part of the reply is out already."""
+        self._drop_upstream()
+        started = self._reply_body is not None
+        self._end(failed=not isinstance(error, RequestMalformed))
+        if started:
+            self.client.abort()
+        else:
+            self.client.answer_error(error, self.request_id, keep_alive=self.request_done)
+
+    async def _connect(self, pool: UpstreamPool) -> None:
+        try:
+            upstream = await pool.connect()
+        except OSError as error:
+            self._task = None
+            reason = str(error) or "no answer in time"
+            self.fail(
+                WorkerUnreachable(
+                    f"worker {self.route.worker_id} at {self.route.worker_url} cannot be reached: {reason}",
+                    {"worker_id": self.route.worker_id, "sent": False},
+                )
+            )
+            return
+        self._task = None
+        pending, self._pending = self._pending, None
+        self._attach(upstream, bytes(pending or b""))
+        self.client.resume_client()
+
+    def _attach(self, upstream: UpstreamConnection, first: bytes) -> None:
+        upstream.listener = self
+        self._upstream = upstream
+        upstream.transport.write(first)
+
+    def _head_bytes(self, pool: UpstreamPool) -> bytes:
+        head = self.head
+        lines = [
+            b"%b %b HTTP/1.%d\r\n%b" % (head.method, head.target, 0 if head.is_http_10 else 1, head.rest),
+            b"host: %b\r\nx-request-id: %b\r\nx-master-timestamp: %.6f\r\n"
+            % (pool.host_header, self.request_id, time.time()),
+            self.client.gateway.worker_auth,
+        ]
+        if head.framing == CHUNKED:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        elif head.framing or b"content-length" in head.fields:
+            lines.append(b"content-length: %d\r\n" % head.framing)
+        if head.is_upgrade:
+            lines.append(b"connection: upgrade\r\nupgrade: %b\r\n" % head.fields[b"upgrade"])
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    def _take_heads(self) -> None:
+        """Pass on the reply's head once it is whole; interim replies (1xx) come before it."""
+        while self._reply_body is None and not self.is_tunnel:
+            try:
+                end = head_end(self._reply_head)
+                if not end:
+                    return
+                reply = parse_reply(bytes(self._reply_head[:end]), method=self.head.method)
+            except GymQueueError as error:
+                self.fail(
+                    BadReply(
+                        f"worker {self.route.worker_id} answered something that is not HTTP: {error}",
+                        {"worker_id": self.route.worker_id},
+                    )
+                )
+                return
+            rest = bytes(self._reply_head[end:])
+            self._reply_head.clear()
+            if reply.status == 101:
+                self._start_tunnel(reply, rest)
+            elif reply.status < 200:
+                self.client.write(reply.first_line + reply.rest + b"\r\n")
+                self._reply_head += rest
+            else:
+                self._start_reply(reply, rest)
+
+    def _start_tunnel(self, reply: ReplyHead, rest: bytes) -> None:
+        self.is_tunnel = self.request_done = True
+        self.deadline = float("inf")
+        upgrade = reply.fields.get(b"upgrade", b"websocket")
+        self.client.write(
+            b"%b%bconnection: upgrade\r\nupgrade: %b\r\n\r\n%b"
+            % (reply.first_line, reply.rest, upgrade, rest)
+        )
+        self.client.tunnel_open()
+
+    def _start_reply(self, reply: ReplyHead, rest: bytes) -> None:
+        self._reply_body = body_of(reply.framing)
+        if not reply.keep_alive and self._upstream is not None:
+            self._upstream.keep_alive = False
+        lines = [reply.first_line, reply.rest, b"x-request-id: %b\r\n" % self.request_id]
+        if reply.framing == CHUNKED:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        elif b"content-length" in reply.fields:
+            lines.append(b"content-length: %b\r\n" % reply.fields[b"content-length"])
+        if reply.framing == UNTIL_CLOSE or not self.head.keep_alive or not self.request_done:
+            self.client.will_close = True
+        if self.client.will_close:
+            lines.append(b"connection: close\r\n")
+        elif self.head.is_http_10:
+            lines.append(b"connection: keep-alive\r\n")
+        lines.append(b"\r\n")
+        self.client.gateway.on_reply(self, reply.status)
+        if not rest:
+            self.client.write(b"".join(lines))
+        if self._reply_body.is_done:
+            self._finish(reusable=reply.keep_alive and not rest)
+        elif rest:
+            self._pass_body(rest, before=b"".join(lines))
+
+    def _pass_body(self, data: bytes, before: bytes = b"") -> None:
+        body = self._reply_body
+        assert body is not None  # noqa: S101  set with the head
+        try:
+            taken = body.take(data)
+        except RequestMalformed:
+            self.fail(BadReply(f"worker {self.route.worker_id} sent a reply whose chunks are broken"))
+            return
+        part = data if taken == len(data) else data[:taken]
+        self.client.write(before + part if before else part)
+        if body.is_done:
+            self._finish(reusable=taken == len(data))
+
+    def _finish(self, *, reusable: bool) -> None:
+        """The reply is out: free the worker's connection and let the client's next request come."""
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            if self._paused:
+                upstream.transport.resume_reading()
+            if reusable and self.request_done and upstream.keep_alive:
+                upstream.release()
+            else:
+                upstream.close()
+        self._end(failed=False)
+        self.client.exchange_done(request_done=self.request_done)
+
+    def _end(self, *, failed: bool) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self.client.gateway.on_end(self, time.perf_counter() - self._started, failed=failed)
+
+    def _drop_upstream(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.close()

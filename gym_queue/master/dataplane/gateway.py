@@ -1,0 +1,143 @@
+"""What all connections share: who is where, who may, how long, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+
+from gym_queue.master.dataplane.exchange import Exchange
+from gym_queue.master.dataplane.head import RequestHead
+from gym_queue.master.dataplane.protocol import GatewayProtocol
+from gym_queue.master.dataplane.upstream import UpstreamPools
+from gym_queue.master.fleet import Fleet
+from gym_queue.master.routes import Route, Routes, RouteState
+from gym_queue.stats.latency import CallStats
+from gym_queue.web.auth import cookie_token
+
+SWEEP_S = 1.0
+CALLS = frozenset(
+    [
+        "reset",
+        "step",
+        "close",
+        "capture_observation",
+        "trajectory_event",
+        "fetch_path",
+        "episode_dir",
+        "session_info",
+        "episode_limits",
+        "save_state",
+        "load_state",
+        "pause_recording",
+        "resume_recording",
+        "copy_to_env",
+        "copy_from_env",
+        "files",
+        "keepalive",
+        "vnc",
+    ]
+)
+
+
+class Gateway:
+    """Routes requests by their heads, and watches over connections and calls.
+
+    Args:
+        routes: Who is where.
+        fleet: Counts calls and failures.
+        token: The cluster token; None lets everybody in.
+        worker_token: Sent to workers in place of what the client sent.
+        timeout_s: Longest a call may take.
+    """
+
+    def __init__(
+        self, routes: Routes, fleet: Fleet, *, token: str | None, worker_token: str, timeout_s: float
+    ) -> None:
+        self._routes, self._fleet = routes, fleet
+        self._expected = None if token is None else b"Bearer " + token.encode()
+        self._timeout_s = timeout_s
+        self._active: set[Exchange] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+        self.connections: set[GatewayProtocol] = set()
+        self.pools = UpstreamPools(lambda url: any(s.url == url for s in fleet.snapshots()))
+        self.worker_auth = b"authorization: Bearer %b\r\n" % worker_token.encode()
+        self.stats = CallStats(CALLS)
+
+    def start(self) -> None:
+        """Watch over deadlines and idle connections from now on."""
+        self._sweeper = asyncio.ensure_future(self._sweep())
+
+    def protocol(self) -> type[GatewayProtocol]:
+        """Return the protocol class for uvicorn."""
+        return type("BoundGatewayProtocol", (GatewayProtocol,), {"gateway": self})
+
+    def route(self, head: RequestHead) -> tuple[Route, str] | None:
+        """Return where a request goes and what it calls; None for the app behind the gateway."""
+        if not head.target.startswith(b"/envs/"):
+            return None
+        parts = head.target.partition(b"?")[0].split(b"/", 3)
+        if len(parts) != 4 or not parts[3]:
+            return None
+        route = self._routes.find(parts[2].decode("ascii"))
+        if route is None or route.state is not RouteState.READY or not self._may(head):
+            return None  # the app says why
+        return route, parts[3].decode("ascii")
+
+    def deadline(self) -> float:
+        """Return until when a call that starts now may take, in monotonic seconds."""
+        return time.monotonic() + self._timeout_s
+
+    def on_start(self, exchange: Exchange) -> None:
+        """A call is forwarded."""
+        self._active.add(exchange)
+
+    def on_reply(self, exchange: Exchange, status: int) -> None:
+        """A worker answers: one that closed an environment, or does not have it, ends its route."""
+        if exchange.call == "close" and status in (200, 404):
+            self._routes.remove(exchange.route.env_id, "closed")
+            self._fleet.on_change()
+
+    def on_end(self, exchange: Exchange, seconds: float, *, failed: bool) -> None:
+        """A call has ended, one way or another."""
+        self._active.discard(exchange)
+        worker_id = exchange.route.worker_id
+        self._fleet.count_call(worker_id, failed=failed)
+        self.stats.add(worker_id, exchange.call, seconds, failed=failed)
+
+    async def close(self) -> None:
+        """End every call and connection to a worker."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for exchange in list(self._active):
+            exchange.abandon()
+        self.pools.close()
+
+    def _may(self, head: RequestHead) -> bool:
+        if self._expected is None:
+            return True
+        given = head.fields.get(b"authorization")
+        if given is not None:
+            if hmac.compare_digest(given, self._expected):
+                return True
+            scheme, _, token = given.partition(b" ")
+            return scheme.lower() == b"bearer" and hmac.compare_digest(
+                b"Bearer " + token.strip(), self._expected
+            )
+        if head.method in (b"GET", b"HEAD") and b"cookie" in head.fields:
+            token_text = cookie_token(head.fields[b"cookie"].decode("latin-1"))
+            return token_text is not None and hmac.compare_digest(
+                b"Bearer " + token_text.encode(), self._expected
+            )
+        return False
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now = time.monotonic()
+            for exchange in list(self._active):
+                if exchange.deadline < now:
+                    exchange.time_out()
+            for connection in list(self.connections):
+                connection.check_patience(now)
+            self.pools.expire()
