@@ -73,7 +73,7 @@ class WorkerSettings(BaseSettings):
     """Environments at once."""
     timeout_s: float = Field(3600.0, gt=0)
     """An environment that no call touched for this long is closed."""
-    heartbeat_interval_s: float | None = None
+    heartbeat_interval_s: float | None = Field(None, gt=0)
     """Seconds between heartbeats; None takes what the master says."""
     advertise_host: str | None = None
     """Host name or address that the master reaches this worker by; None finds it out."""

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+import psutil
+
 from gym_queue.errors import StartupFailed
 
 logger = logging.getLogger(__name__)
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 LOG_TAIL_CHARS = 2000
+FOLDER_PREFIX = "gym-queue-fleet-"
 
 
 class Program:
@@ -144,7 +147,8 @@ class Fleet:
         self._folder = Path()
 
     def __enter__(self) -> Fleet:
-        self._folder = Path(tempfile.mkdtemp(prefix="gym-queue-fleet-"))
+        _remove_stale()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         try:
             self._start()
         except BaseException:
@@ -201,3 +205,11 @@ class Fleet:
     def _program(self, module: str, arguments: Sequence[str], name: str) -> Program:
         log = self._folder / f"{name}.log" if self.setup.quiet else None
         return Program(module, arguments, log=log, variables=self.setup.variables)
+
+
+def _remove_stale() -> None:
+    """Remove the folders of fleets whose process was killed: nobody else is left to."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*"):
+        pid = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)) and folder.stat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)

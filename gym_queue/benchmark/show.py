@@ -151,4 +151,7 @@ def _mark(outcome: Outcome) -> Text:
 def _feedback(attempt: Attempt) -> str:
     text = f"{attempt.error.code}: {attempt.error.message}" if attempt.error else attempt.feedback
     line = " ".join(text.split())
-    return line if len(line) <= FEEDBACK_CHARS else line[: FEEDBACK_CHARS - 2] + ".."
+    if len(line) <= FEEDBACK_CHARS:
+        return line
+    half = FEEDBACK_CHARS // 2 - 2  # what happened stands first, a traceback's own reason last
+    return f"{line[:half]} .. {line[-half:]}"

@@ -1,8 +1,12 @@
-"""Broker URLs as they may be shown."""
+"""Broker URLs: which are ones, and how they may be shown."""
 
 from __future__ import annotations
 
 import re
+
+from gym_queue.errors import RequestInvalid
+
+SCHEMES = frozenset({"redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp"})
 
 
 def safe_url(url: str) -> str:
@@ -15,3 +19,15 @@ def safe_url(url: str) -> str:
         return "<not a URL>"
     place = rest.rpartition("@")[2]
     return f"{scheme}://{re.split(r'[?#]', place)[0]}"
+
+
+def check_broker_url(url: str) -> None:
+    """Refuse what is no broker's URL.
+
+    Raises:
+        RequestInvalid: It has no scheme that Celery's transports here know.
+    """
+    if url.partition("://")[0] not in SCHEMES:
+        raise RequestInvalid(
+            f"the broker URL {safe_url(url)} is not valid: write redis://host:6379/0 or amqp://user:password@host//"
+        )

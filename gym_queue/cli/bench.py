@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gym_queue.benchmark.agents.registry import list_agents
 from gym_queue.benchmark.config import BenchmarkConfig
@@ -81,7 +82,7 @@ def agents(
     table = Table("agent", "what it does", "options (--agent-arg)")
     for agent in found:
         options = "\n".join(f"{option.name}={option.default} ({option.type})" for option in agent.options)
-        table.add_row(agent.name, agent.description, options)
+        table.add_row(*map(Text, (agent.name, agent.description, options)))
     Console().print(table)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from gym_queue.benchmark.config import BenchmarkConfig
 from gym_queue.benchmark.results import exit_code
 from gym_queue.benchmark.run import run_benchmark
+from gym_queue.cli.common import dashboard_link
 from gym_queue.log import configure_logging
 from gym_queue.settings import DEFAULT_MASTER_PORT, find_or_make_token
 from gym_queue.testing import Fleet, FleetSetup
@@ -47,6 +48,7 @@ def up(
     max_envs: Annotated[int, typer.Option(min=1, max=10_000, help="Environments at once, per worker.")] = 4,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The master's port.")] = DEFAULT_MASTER_PORT,
+    auto_port: Annotated[bool, typer.Option("--auto-port", help="Take the next free port.")] = False,
     grace: Annotated[float, typer.Option(min=0, help="On Ctrl-C, seconds environments may finish.")] = 0.0,
 ) -> None:
     """Run a master and workers on this machine until Ctrl-C.
@@ -55,14 +57,22 @@ def up(
     """
     configure_logging()
     token = find_or_make_token()
-    setup = FleetSetup(workers=workers, max_envs=max_envs, host=host, port=port, grace_s=grace, quiet=False)
+    setup = FleetSetup(
+        workers=workers,
+        max_envs=max_envs,
+        host=host,
+        port=port,
+        grace_s=grace,
+        quiet=False,
+        master_arguments=("--auto-port",) if auto_port else (),
+    )
     with caught_signals() as wait, Fleet(setup) as fleet:
         typer.echo(
             f"\nready: {fleet.url}, {workers} workers with {max_envs} slots each. Try, in another terminal:"
         )
         typer.echo(f"  gym-anything benchmark {DEMO_ENV} --remote-url {fleet.url}")
         typer.echo(f"  gym-anything status --remote-url {fleet.url}")
-        typer.echo(f"dashboard: {fleet.url}/dashboard?token={token}")
+        typer.echo(f"dashboard: {dashboard_link(fleet.url, token)}")
         typer.echo("Ctrl-C stops everything.\n")
         wait()
         typer.echo("stopping ..")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote
 
 import typer
 from pydantic import ValidationError
@@ -40,6 +42,9 @@ def run_typer(app: typer.Typer) -> NoReturn:
     Exits with 0 when it is done, 1 on an error of ours, 2 when a flag or a setting is wrong, 130 on Ctrl-C; every
     error is one line on standard error.
     """
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # unwinds as Ctrl-C does; servers take both themselves
     try:
         app()
     except GymQueueError as error:
@@ -73,6 +78,13 @@ def settings_from(kind: type[Settings], **flags: object) -> Settings:
         raise RequestInvalid(
             f"setting {sentence}; it comes from its flag or {prefix}{str(details['key']).upper()}", details
         ) from None
+
+
+def dashboard_link(url: str, token: str) -> str:
+    """Return a dashboard's address; on a terminal with the token, which stays out of logs."""
+    if sys.stdout.isatty():
+        return f"{url}/dashboard?token={quote(token, safe='')}"
+    return f"{url}/dashboard (it asks for the cluster's token)"
 
 
 def _exit(sentence: str, status: int) -> NoReturn:

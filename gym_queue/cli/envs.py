@@ -9,14 +9,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gym_queue.client import RemoteGymEnv
 from gym_queue.env.local import from_config
-from gym_queue.errors import RequestInvalid
+from gym_queue.errors import NotSupported, RequestInvalid
 from gym_queue.protocol.surface import GymEnv
 from gym_queue.runners.registry import implemented_runners
 from gym_queue.specs.loader import list_tasks, load_env, load_task, resolve_env_dir, shipped_environments
 from gym_queue.specs.validate import validate_env
+from gym_queue.verifiers import check_supported
 from gym_queue.worker.doctor import diagnose, render
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -54,7 +56,7 @@ def list_envs(
         return
     table = Table(*(rows[0] if rows else ["nothing"]))
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(Text(str(value)) for value in row.values()))
     Console().print(table)
 
 
@@ -72,12 +74,28 @@ def validate(
         typer.echo(json.dumps([{"path": str(p.path), "message": p.message} for p in problems], indent=2))
     else:
         for problem in problems:
-            gap = (
-                "" if problem.message[:1].isdigit() else " "
-            )  # a line number follows the path as compilers write it
+            # a line number follows the path as compilers write it
+            gap = "" if problem.message[:1].isdigit() else " "
             typer.echo(f"{problem.path}:{gap}{problem.message}")
-        typer.echo(f"{folder}: {len(list_tasks(folder))} tasks, {len(problems)} problems")
+        for note in [] if problems else _unrunnable(folder):
+            typer.echo(f"note: {note}")
+        typer.echo(f"{folder}: tasks: {len(list_tasks(folder))}, problems: {len(problems)}")
     raise typer.Exit(1 if problems else 0)
+
+
+def _unrunnable(folder: Path) -> list[str]:
+    """Return what is valid there, and yet not to be run by this version."""
+    notes = []
+    wanted, implemented = load_env(folder).acceptable_runners(), implemented_runners()
+    if wanted and not wanted & set(implemented):
+        notes.append(f"this version has no {' or '.join(sorted(wanted))} runner yet")
+    for task_id in list_tasks(folder):
+        success = load_task(folder, task_id).success
+        try:
+            check_supported(success.mode if success else None)
+        except NotSupported as error:
+            notes.append(f"task {task_id}: {error}")
+    return notes
 
 
 def run(
@@ -118,7 +136,7 @@ def _show(
 ) -> None:
     text = observation.get("cli_stdout", {}).get("text", "")
     if screenshot is not None:
-        observation["screen"].save(screenshot)
+        _save(observation, screenshot)
     if as_json:
         typer.echo(json.dumps({"task": env.task_description, "text": text, "info": info}, indent=2))
         return
@@ -129,6 +147,15 @@ def _show(
         typer.echo(f"\nverdict: {json.dumps(info['verifier'])}")
     if screenshot is not None:
         typer.echo(f"screen: {screenshot}", err=True)
+
+
+def _save(observation: dict[str, Any], path: Path) -> None:
+    if "screen" not in observation:
+        raise RequestInvalid("--screenshot: this environment has no screen: leave the flag out")
+    try:
+        observation["screen"].save(path)
+    except OSError as error:
+        raise RequestInvalid(f"--screenshot: {path} cannot be written: {error.strerror or error}") from error
 
 
 def _action(text: str) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from gym_queue.cli.common import LogLevel, run_typer, settings_from
+from gym_queue.broker.url import check_broker_url
+from gym_queue.cli import options
+from gym_queue.cli.common import run_typer, settings_from
 from gym_queue.cli.supervised import follow_parent, tell_ready
 from gym_queue.dashboard.pages import OPEN_PATHS, add_pages
 from gym_queue.log import configure_logging
@@ -20,33 +19,19 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.  [default: 5800]")] = None,
-    broker_url: Annotated[
-        str | None,
-        typer.Option(help="Celery broker (redis://.., amqp://..); an embedded one when not given."),
-    ] = None,
-    heartbeat_timeout: Annotated[
-        float | None, typer.Option(help="Seconds of silence after which a worker gets no new environments.")
-    ] = None,
-    dead_timeout: Annotated[
-        float | None, typer.Option(help="Seconds of silence after which a worker's environments are lost.")
-    ] = None,
-    heartbeat: Annotated[float | None, typer.Option(help="Seconds between workers' heartbeats.")] = None,
-    proxy_timeout: Annotated[
-        float | None, typer.Option(help="Seconds a worker may take for one call.")
-    ] = None,
-    queue_timeout: Annotated[float | None, typer.Option(help="Seconds a create may wait for a slot.")] = None,
-    auto_port: Annotated[bool, typer.Option("--auto-port", help="Take the next free port.")] = False,
-    state_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded broker.")] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="GYM_ANYTHING_TOKEN", help="Cluster token; the user's token file when not given."
-        ),
-    ] = None,
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve callers without a token.")] = False,
-    log_level: Annotated[LogLevel | None, typer.Option(case_sensitive=False)] = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    auto_port: options.AutoPort = False,
+    broker_url: options.BrokerUrl = None,
+    heartbeat: options.Heartbeat = None,
+    heartbeat_timeout: options.HeartbeatTimeout = None,
+    dead_timeout: options.DeadTimeout = None,
+    proxy_timeout: options.ProxyTimeout = None,
+    queue_timeout: options.QueueTimeout = None,
+    state_dir: options.StateDir = None,
+    token: options.Token = None,
+    no_auth: options.NoAuth = False,
+    log_level: options.Level = None,
 ) -> None:
     """Route environments to workers: creates through Celery, calls straight to the worker.
 
@@ -68,6 +53,8 @@ def serve(
         log_level=log_level,
     )
     configure_logging(settings.log_level)
+    if settings.broker_url is not None:
+        check_broker_url(settings.broker_url)
     follow_parent()
     secret = token or find_or_make_token()
     check = None if settings.no_auth else lambda given: same_token(given, secret)

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gym_queue.client.calls import Call
 from gym_queue.client.retry import BRIEF
 from gym_queue.client.transport import Transport, check_url
+from gym_queue.errors import RequestInvalid
 from gym_queue.settings import DEFAULT_MASTER_PORT, find_token
 
 TIMEOUT_S = 10.0
@@ -30,10 +32,9 @@ def status(
     Example: gym-anything status --remote-url http://localhost:5800
     """
     with closing(Transport(check_url(remote_url), token=find_token())) as transport:
-        cluster, tasks, queue = (
-            transport.send(Call("GET", path, timeout_s=TIMEOUT_S, retries=BRIEF))
-            for path in ("/workers/list", "/api/tasks", "/queue")
-        )
+        if _ask(transport, "/health").get("role") != "master":
+            raise RequestInvalid(f"{remote_url} is a worker: name its master with --remote-url")
+        cluster, tasks, queue = (_ask(transport, path) for path in ("/workers/list", "/api/tasks", "/queue"))
     if as_json:
         typer.echo(json.dumps({"cluster": cluster, "tasks": tasks, "queue": queue}, indent=2))
         return
@@ -47,21 +48,29 @@ def status(
     )
 
 
+def _ask(transport: Transport, path: str) -> dict[str, Any]:
+    return transport.send(Call("GET", path, timeout_s=TIMEOUT_S, retries=BRIEF))
+
+
 def _workers(cluster: dict[str, Any], tasks: dict[str, Any]) -> Table:
-    table = Table("worker", "status", "slots", "runners", "cpu", "memory", "heard", "processed", "failed")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("worker", no_wrap=True)
+    for heading in ("status", "slots", "runners", "cpu", "mem", "heard", "done", "failed"):
+        table.add_column(heading)
     for worker in cluster["workers"]:
         counts = tasks["workers"].get(f"gym@{worker['worker_id']}", {})
-        table.add_row(
+        row = (
             worker["worker_id"],
             worker["status"],
             f"{worker['effective_count']}/{worker['max_envs']}",
-            ", ".join(worker["metadata"].get("available_runners") or ["any"]),
+            " ".join(worker["metadata"].get("available_runners") or ["any"]),
             _percent(worker["cpu_percent"]),
             _percent(worker["memory_percent"]),
             f"{worker['last_heartbeat_ago_sec']:.0f} s ago",
-            str(counts.get("processed", 0)),
+            str(counts.get("succeeded", 0)),
             str(counts.get("failed", 0)),
         )
+        table.add_row(*map(Text, row))
     if not cluster["workers"]:
         table.add_row("none yet: gym-anything-worker --master-url <this master>", *[""] * 8)
     return table

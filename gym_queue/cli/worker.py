@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
 
 import typer
 
-from gym_queue.cli.common import LogLevel, run_typer, settings_from
+from gym_queue.cli import options
+from gym_queue.cli.common import run_typer, settings_from
 from gym_queue.cli.supervised import follow_parent, tell_ready
 from gym_queue.log import configure_logging
 from gym_queue.settings import WorkerSettings, find_or_make_token
@@ -20,51 +20,24 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def serve(
-    master_url: Annotated[
-        str | None, typer.Option(help="Master to register with; without one, creates are served directly.")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 0.0.0.0]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.  [default: 0]")] = None,
-    broker_url: Annotated[
-        str | None, typer.Option(help="Celery broker; the master's when not given.")
-    ] = None,
-    worker_id: Annotated[
-        str | None, typer.Option(help="Name of this worker; made up when not given.")
-    ] = None,
-    max_envs: Annotated[int | None, typer.Option(help="Environments at once.  [default: 4]")] = None,
-    timeout: Annotated[
-        float | None, typer.Option(help="Seconds after which an idle environment is closed.  [default: 3600]")
-    ] = None,
-    heartbeat_interval: Annotated[float | None, typer.Option(help="Seconds between heartbeats.")] = None,
-    advertise_host: Annotated[
-        str | None, typer.Option(help="Name or address the master reaches this worker by.")
-    ] = None,
-    reset_policy: Annotated[
-        str | None, typer.Option(help="Of resets that name none: core or baseline_setup.  [default: core]")
-    ] = None,
-    runners: Annotated[
-        str | None, typer.Option(help="Offer only these, comma-separated; every ready one when not given.")
-    ] = None,
-    must_support_runner: Annotated[
-        str | None, typer.Option(help="Refuse to start without these, comma-separated.")
-    ] = None,
-    skip_preflight: Annotated[
-        bool, typer.Option("--skip-preflight", help="Do not probe the runners.")
-    ] = False,
-    skip_kvm_check: Annotated[
-        bool, typer.Option("--skip-kvm-check", help="Deprecated: use --skip-preflight.")
-    ] = False,
-    grace: Annotated[
-        float | None, typer.Option(help="On SIGTERM, seconds environments may finish.  [default: 30]")
-    ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="GYM_ANYTHING_TOKEN", help="Cluster token; the user's token file when not given."
-        ),
-    ] = None,
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve callers without a token.")] = False,
-    log_level: Annotated[LogLevel | None, typer.Option(case_sensitive=False)] = None,
+    master_url: options.MasterUrl = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    broker_url: options.BrokerUrl = None,
+    worker_id: options.WorkerId = None,
+    max_envs: options.MaxEnvs = None,
+    timeout: options.Timeout = None,
+    heartbeat_interval: options.HeartbeatInterval = None,
+    advertise_host: options.AdvertiseHost = None,
+    reset_policy: options.ResetPolicy = None,
+    runners: options.Runners = None,
+    must_support_runner: options.MustSupport = None,
+    skip_preflight: options.SkipPreflight = False,
+    skip_kvm_check: options.SkipKvmCheck = False,
+    grace: options.Grace = None,
+    token: options.Token = None,
+    no_auth: options.NoAuth = False,
+    log_level: options.Level = None,
 ) -> None:
     """Run environments on this machine, for a master or alone.
 
@@ -90,6 +63,10 @@ def serve(
         no_auth=no_auth or None,
         log_level=log_level,
     )
+    _run(settings, token)
+
+
+def _run(settings: WorkerSettings, token: str | None) -> None:
     configure_logging(settings.log_level)
     follow_parent()
     if settings.skip_kvm_check:

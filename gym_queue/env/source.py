@@ -74,7 +74,7 @@ def choose_runner(spec: EnvSpec, explicit: str | None, runners: Sequence[str]) -
     unknown = acceptable - set(RUNNERS)
     known = f"; known runners are {', '.join(RUNNERS)}" if unknown else ""
     raise RunnerUnavailable(
-        f"the environment {spec.id} needs the runner {' or '.join(sorted(acceptable)) or 'any'}, and this host has {', '.join(runners) or 'none'}{known}"
+        f"the environment {spec.id} needs the runner {' or '.join(sorted(acceptable)) or 'any'}, and this host has {', '.join(name for name in runners if name != 'fake') or 'none'}{known}"
     )
 
 

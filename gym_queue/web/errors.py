@@ -30,16 +30,17 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(GymQueueError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_middleware(_BugMiddleware)
+    app.add_middleware(BugMiddleware)
 
 
-class _BugMiddleware:
+class BugMiddleware:
     """Answers what no handler knows; starlette's own would raise it again after the reply, and uvicorn hang up."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
         started = False
 
         async def reply(message: Message) -> None:

@@ -61,6 +61,7 @@ class Announcer:
         self._client: httpx.AsyncClient | None = None
         self.master_status = "registered"
         self.draining = False
+        self.has_started = False
 
     def register(self) -> Registered:
         """Register, waiting a while for a master that is still starting.
@@ -92,6 +93,7 @@ class Announcer:
 
     async def start(self) -> None:
         """Send heartbeats from now on."""
+        self.has_started = True
         self._client = httpx.AsyncClient(**self._client_options())
         self._task = asyncio.ensure_future(self._beat())
 
@@ -163,7 +165,7 @@ class Announcer:
         try:
             await self._client.post(f"/workers/{call}", json=body)
         except httpx.HTTPError as error:
-            logger.warning("the master could not be told to %s this worker: %s", call, error)
+            logger.warning("the master could not be told to %s this worker: %s", call, error or repr(error))
 
     def _take(self, reply: httpx.Response) -> Registered:
         if reply.is_error:

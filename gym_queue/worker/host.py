@@ -17,6 +17,7 @@ from gym_queue.errors import (
     Conflict,
     EnvLost,
     EnvNotFound,
+    EnvState,
     EnvTimeout,
     GymQueueError,
     NoCapacity,
@@ -96,6 +97,7 @@ class Host:
         self._processes = EnvProcesses(work_dir, log_level=log_level)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
+        self._finish_by = 0.0
 
     async def start(self) -> None:
         """Start the fork server and the reaper of idle environments."""
@@ -105,8 +107,14 @@ class Host:
     async def finish(self, grace_s: float) -> None:
         """Take no more environments, let those that live end for ``grace_s`` seconds, then close them."""
         self.draining = True
-        deadline = time.monotonic() + grace_s
-        while self._envs and time.monotonic() < deadline:  # noqa: ASYNC110  ends by time as well as by event
+        self._finish_by = time.monotonic() + grace_s
+        if self._envs and grace_s:
+            logger.info(
+                "%d environments are open: waiting up to %g s for their clients; a second signal ends them now",
+                len(self._envs),
+                grace_s,
+            )
+        while self._envs and time.monotonic() < self._finish_by:  # noqa: ASYNC110  ends by time as well as by event
             await asyncio.sleep(0.05)
         results = await asyncio.gather(
             *(self._end(env) for env in list(self._envs.values())), return_exceptions=True
@@ -114,6 +122,10 @@ class Host:
         for error in results:
             if isinstance(error, BaseException):
                 logger.error("an environment did not close: %s", error)
+
+    def hurry(self) -> None:
+        """End the grace period of ``finish`` now; may be called from any thread, or a signal's handler."""
+        self._finish_by = 0.0
 
     async def stop(self) -> None:
         """End everything: environments, fork server, work folder."""
@@ -211,6 +223,12 @@ class Host:
                 process = self.get(env_id).process
                 assert process is not None  # noqa: S101  get() has checked it
                 return await process.call(operation, arguments, timeout_s=self.limits.call_timeout_s)
+        except (EnvLost, EnvState, RunnerFailed) as error:
+            if not env.ending:
+                raise
+            raise EnvLost(
+                f"environment {env_id} was closed while {operation} ran: create a new one", {"env_id": env_id}
+            ) from error
         except EnvTimeout:
             self._lost.append(env_id)
             await self._discard(env)

@@ -10,12 +10,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gym_queue.errors import GymQueueError, TooLarge
 from gym_queue.protocol.observations import MSGPACK_TYPE
 from gym_queue.protocol.sessions import ResetRequest, StepRequest
+from gym_queue.web.errors import error_reply
 from gym_queue.worker.host import Host
 
 HOT = frozenset({"reset", "step", "capture_observation"})
@@ -50,11 +50,12 @@ class HotCalls:
         packed = any(name == b"accept" and MSGPACK_HEAD[1] in value for name, value in scope["headers"])
         try:
             body = await _read(receive)
+            if body is None:
+                return
             arguments = {"body": body, "msgpack": packed, "request_id": scope["request_id"]}
             reply: bytes = await self._host.call(env_id, call, arguments)
         except GymQueueError as error:
-            answer = JSONResponse(error.to_wire(scope["request_id"]), status_code=error.status)
-            await answer(scope, receive, send)
+            await error_reply(error, scope["request_id"])(scope, receive, send)
             return
         kind = MSGPACK_HEAD if packed else JSON_HEAD
         headers = [kind, (b"content-length", b"%d" % len(reply))]
@@ -62,16 +63,20 @@ class HotCalls:
         await send({"type": "http.response.body", "body": reply})
 
 
-async def _read(receive: Receive) -> bytes:
-    """Return a request's whole body.
+async def _read(receive: Receive) -> bytes | None:
+    """Return a request's whole body; None when its client went away before the end of it.
 
     Raises:
         TooLarge: It is larger than any step.
     """
     message = await receive()
+    if message["type"] == "http.disconnect":
+        return None
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             raise TooLarge(f"the body is larger than {MAX_BODY_BYTES >> 20} MiB: send less in one step")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse
 from starlette.types import ASGIApp
 
@@ -16,7 +16,8 @@ from gym_queue.errors import Forbidden, NotSupported, PathNotFound
 from gym_queue.protocol import sessions
 from gym_queue.version import __version__
 from gym_queue.web.auth import TokenMiddleware, same_token
-from gym_queue.web.errors import install_error_handlers
+from gym_queue.web.errors import BugMiddleware, install_error_handlers
+from gym_queue.web.gone import unless_gone
 from gym_queue.web.requestid import RequestIdMiddleware
 from gym_queue.worker.host import Host
 from gym_queue.worker.hotcalls import HotCalls, describe_hot_calls
@@ -49,7 +50,7 @@ def make_worker_app(host: Host, identity: WorkerIdentity, *, token: str | None) 
     _add_episode_calls(app, host)
     _add_file_calls(app, host)
     describe_hot_calls(app)
-    hot = HotCalls(app, host)
+    hot = BugMiddleware(HotCalls(app, host))
     guarded = TokenMiddleware(hot, check=_checker(host, token) if token else None)
     return RequestIdMiddleware(guarded, timing_header=TIMING_HEADER)
 
@@ -104,9 +105,9 @@ def _add_health(app: FastAPI, host: Host, identity: WorkerIdentity) -> None:
 
 def _add_lifecycle(app: FastAPI, host: Host, identity: WorkerIdentity) -> None:
     @app.post("/envs/create", status_code=201)
-    async def create(request: sessions.CreateRequest) -> sessions.CreateReply:
+    async def create(request: sessions.CreateRequest, http: Request) -> sessions.CreateReply:
         """Open an environment here."""
-        env = await host.open(request)
+        env = await unless_gone(http, host.open(request))
         return sessions.CreateReply(
             env_id=env.env_id, worker_id=identity.worker_id, worker_url=identity.url, env_token=env.token
         )

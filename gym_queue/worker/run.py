@@ -12,12 +12,17 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import celery
+import celery.apps.worker
+import celery.worker.state
 from celery.exceptions import SecurityWarning
+from celery.platforms import EX_OK
 
 from gym_queue.broker.app import make_app
+from gym_queue.broker.url import check_broker_url
 from gym_queue.errors import RequestInvalid, StartupFailed
 from gym_queue.protocol.fleet import WORKER_ID_PATTERN
 from gym_queue.protocol.queues import queue_name
@@ -73,7 +78,7 @@ def run_worker(settings: WorkerSettings, token: str, *, on_ready: Callable[[str]
         try:
             _run(worker, settings.max_envs)
         except BaseException:
-            if announcer is not None:
+            if announcer is not None and not announcer.has_started:
                 announcer.deregister()
             raise
     finally:
@@ -91,6 +96,8 @@ def check_settings(settings: WorkerSettings) -> None:
         raise RequestInvalid(
             f"the reset policy {settings.reset_policy!r} is unknown: use {' or '.join(RESET_POLICIES)}"
         )
+    if settings.broker_url is not None:
+        check_broker_url(settings.broker_url)
     if settings.worker_id is not None and not re.match(WORKER_ID_PATTERN, settings.worker_id):
         raise RequestInvalid(
             f"the worker id {settings.worker_id!r} is not valid: use letters, digits, '-' and '_', at most 128"
@@ -161,37 +168,40 @@ def _run(worker: Worker, max_envs: int) -> None:
         worker.identity.url,
         ", ".join(worker.host.runners),
     )
+    hurry = worker.host.hurry  # read by a loop that looks every few ms
     if worker.broker_url is None:
-        _run_parts(worker)
+        with caught_signals(again=hurry) as wait:
+            _run_parts(worker, wait)
         return
     app = make_app(worker.broker_url, name="gym_queue.worker")
     add_create_task(app, worker.host, worker.loop, worker.identity)
     set_queues(app, worker.queues)
     add_steps(app, worker.parts)
-    _run_celery(app, worker.identity.worker_id, max_envs)
+    with caught_signals(first=_stop_celery, again=hurry):
+        _run_celery(app, worker.identity.worker_id, max_envs)
 
 
-def _run_parts(worker: Worker) -> None:
-    """Serve creates over HTTP alone."""
+def _run_parts(worker: Worker, wait: Callable[[], int]) -> None:
+    """Serve creates over HTTP alone, until ``wait`` returns."""
     logger.info("no broker: creates are served over HTTP alone")
     started: list[Part] = []
     try:
-        with caught_signals() as wait:
-            for part in worker.parts:
-                part.start()
-                started.append(part)
-            wait()
+        for part in worker.parts:
+            part.start()
+            started.append(part)
+        wait()
     finally:
         for part in reversed(started):
             part.stop()
 
 
 def _run_celery(app: celery.Celery, worker_id: str, max_envs: int) -> None:
-    """Consume creates until a signal; Celery's own handlers unwind the parts in order."""
+    """Consume creates until Celery is told to stop; it unwinds the parts in order."""
     with warnings.catch_warnings():
         # Celery warns of root because of pickle; this app takes JSON alone, and containers run as root.
         warnings.simplefilter("ignore", SecurityWarning)
-        controller = app.Worker(
+        controller = QuietWorker(
+            app=app,
             hostname=f"gym@{worker_id}",
             pool="threads",
             concurrency=max_envs,
@@ -204,6 +214,19 @@ def _run_celery(app: celery.Celery, worker_id: str, max_envs: int) -> None:
     controller.start()
     if controller.exitcode:
         raise StartupFailed(f"the Celery worker ended with status {controller.exitcode}: see its log above")
+
+
+class QuietWorker(celery.apps.worker.Worker):
+    """A Celery worker that leaves signals, and what is printed on them, to its caller."""
+
+    def install_platform_tweaks(self, worker: object) -> None:
+        """Install no signal handlers."""
+
+
+def _stop_celery() -> None:
+    """Ask the Celery worker of this process for a warm shutdown: its loop looks at this flag."""
+    state: Any = celery.worker.state
+    state.should_stop = EX_OK
 
 
 def _names(listed: str) -> tuple[str, ...]:

@@ -44,6 +44,10 @@ NOBODY = "http://127.0.0.1:9"
         ("gym-anything-worker --runners nope", 1, "nope"),
         ("gym-anything-worker --runners docker", 1, "no runner is usable"),
         ("gym-anything-dashboard --port 99999", 2, "port"),
+        ("gym-anything-master --broker-url nonsense", 2, "redis://"),
+        ("gym-anything-worker --broker-url foo://x", 2, "redis://"),
+        ("gym-anything-worker --heartbeat-interval -1", 2, "heartbeat_interval"),
+        ("gym-anything run terminal_env --screenshot /no/such/folder/x.png", 2, "cannot be written"),
     ],
 )
 def test_bad_input_is_a_sentence_and_an_exit_status(place, command, status, said):

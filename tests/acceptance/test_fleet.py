@@ -108,6 +108,35 @@ def test_a_worker_that_is_told_to_end_leaves_nothing_and_its_environments_are_lo
             assert inside(place, env) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_ends_well_on_either_signal(place, number):
+    with fleet_at(place, workers=1) as fleet:
+        fleet.workers[0].process.send_signal(number)
+        assert fleet.workers[0].wait() == 0
+        log = fleet.log_text()
+    assert "error" not in log
+    assert "failed to start" not in log
+
+
+def test_a_second_signal_ends_the_grace_period(place):
+    with fleet_at(place, workers=1, grace_s=600.0) as fleet, opened(fleet) as env:
+        env.reset()
+        worker = fleet.workers[0]
+        worker.terminate()
+        wait_until(lambda: "a second signal ends them now" in fleet.log_text())
+        assert env.step(LS)[3]["step"] == 0
+        worker.terminate()
+        assert worker.wait(20) == 0
+
+
+def test_a_demo_that_is_told_to_end_leaves_nothing(place):
+    with place.started("gym-anything", "demo") as demo:
+        wait_for_line(demo, "workers ready")
+        demo.terminate()
+        assert demo.wait(30) != 0
+    place.wait_empty()
+
+
 def test_a_killed_worker_leaves_no_process_and_no_file(fleet, place):
     with opened(fleet) as env:
         env.reset()

@@ -15,7 +15,7 @@ def render(report: HostReport) -> RenderableType:
     """Return the report as something Rich prints: the host, its KVM, and a line for each runner."""
     memory_gib = report.memory_bytes / _GIB
     # Text, not str: Rich would take the brackets of `gym-queue[docker]` for markup.
-    host = Text(f"{report.hostname}: {report.os}, {report.cpus} CPUs, {memory_gib:.1f} GiB")
+    host = Text(f"host {report.hostname}: {report.os}, {report.cpus} CPUs, {memory_gib:.1f} GiB")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("", "runner", "reason", "remedy"):
         table.add_column(heading, overflow="fold", no_wrap=heading in ("", "runner"))

@@ -1,0 +1,70 @@
+"""Options of the programs that run for long; those that several of them take stand here once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gym_queue.cli.common import LogLevel
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")]
+AutoPort = Annotated[
+    bool, typer.Option("--auto-port", help="Take the next free port when this one is taken.")
+]
+BrokerUrl = Annotated[
+    str | None,
+    typer.Option(help="Celery broker: redis://.., rediss://.., amqp://.. Not given: the master's own."),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(envvar="GYM_ANYTHING_TOKEN", help="Cluster token; the user's token file when not given."),
+]
+NoAuth = Annotated[bool, typer.Option("--no-auth", help="Serve callers without a token.")]
+Level = Annotated[
+    LogLevel | None, typer.Option(case_sensitive=False, help="How much to log: INFO when not given.")
+]
+
+StateDir = Annotated[Path | None, typer.Option(help="Folder of the embedded broker.")]
+Heartbeat = Annotated[
+    float | None, typer.Option(help="Seconds between workers' heartbeats: 5 when not given.")
+]
+HeartbeatTimeout = Annotated[
+    float | None,
+    typer.Option(help="Seconds of silence after which a worker gets nothing new: 30 when not given."),
+]
+DeadTimeout = Annotated[
+    float | None,
+    typer.Option(help="Seconds of silence after which its environments are lost: 90 when not given."),
+]
+ProxyTimeout = Annotated[float | None, typer.Option(help="Seconds one call may take: 900 when not given.")]
+QueueTimeout = Annotated[
+    float | None, typer.Option(help="Seconds a create may wait for a slot: 600 when not given.")
+]
+
+MasterUrl = Annotated[
+    str | None, typer.Option(help="Master to register with; without one, creates are served directly.")
+]
+WorkerId = Annotated[str | None, typer.Option(help="Name of this worker; made up when not given.")]
+MaxEnvs = Annotated[int | None, typer.Option(help="Environments at once: 4 when not given.")]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds after which an idle environment is closed: 3600 when not given.")
+]
+HeartbeatInterval = Annotated[
+    float | None, typer.Option(help="Seconds between heartbeats; the master's word when not given.")
+]
+AdvertiseHost = Annotated[str | None, typer.Option(help="Name or address the master reaches this worker by.")]
+ResetPolicy = Annotated[
+    str | None, typer.Option(help="Of resets that name none: core or baseline_setup; core when not given.")
+]
+Runners = Annotated[
+    str | None, typer.Option(help="Offer only these, comma-separated; every ready one when not given.")
+]
+MustSupport = Annotated[str | None, typer.Option(help="Refuse to start without these, comma-separated.")]
+SkipPreflight = Annotated[bool, typer.Option("--skip-preflight", help="Do not probe the runners.")]
+SkipKvmCheck = Annotated[bool, typer.Option("--skip-kvm-check", help="Deprecated: use --skip-preflight.")]
+Grace = Annotated[
+    float | None, typer.Option(help="On SIGTERM, seconds environments may finish: 30 when not given.")
+]
