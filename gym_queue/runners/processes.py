@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 ENV_MARK = "GYM_ENV_ID"
 """The variable that every process of an environment inherits; its value is the env's id."""
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+PR_GET_CHILD_SUBREAPER = 37
 HANGUP_WAIT_S = 0.2
 
 
@@ -32,8 +33,20 @@ def become_subreaper() -> bool:
     return bool(ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
+def is_subreaper() -> bool:
+    """Whether orphans of this process's descendants become its children."""
+    if sys.platform != "linux":
+        return False
+    answer = ctypes.c_int(0)
+    asked = ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0)
+    return asked == 0 and answer.value == 1
+
+
 def find_processes(env_id: str, *, roots: Collection[int] = ()) -> list[psutil.Process]:
     """Return the live processes that carry the env's mark, and the descendants of those and of ``roots``.
+
+    A subreaper, as every environment's own process is one, looks only below itself: they cannot be elsewhere.
+    Others look at the environment of every process there is, which takes ten times as long.
 
     Args:
         env_id: The value of GYM_ENV_ID to look for.
@@ -41,7 +54,7 @@ def find_processes(env_id: str, *, roots: Collection[int] = ()) -> list[psutil.P
     """
     children: defaultdict[int, list[psutil.Process]] = defaultdict(list)
     todo: list[psutil.Process] = []
-    for process in psutil.process_iter():
+    for process in _below() if is_subreaper() else psutil.process_iter():
         try:
             children[process.ppid()].append(process)
             if process.pid in roots or process.environ().get(ENV_MARK) == env_id:
@@ -56,6 +69,11 @@ def find_processes(env_id: str, *, roots: Collection[int] = ()) -> list[psutil.P
             todo.extend(children[process.pid])
     found.pop(os.getpid(), None)
     return [process for process in found.values() if _is_live(process)]
+
+
+def _below() -> list[psutil.Process]:
+    own = psutil.Process()
+    return [own, *own.children(recursive=True)]
 
 
 def sweep(env_id: str, *, timeout_s: float, roots: Collection[int] = ()) -> int:

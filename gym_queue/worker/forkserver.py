@@ -21,7 +21,7 @@ from types import FrameType
 import psutil
 
 from gym_queue.log import configure_logging
-from gym_queue.runners.processes import become_subreaper
+from gym_queue.runners.processes import become_subreaper, is_subreaper
 from gym_queue.worker import envmain
 from gym_queue.worker.cleanup import SWEEP_TIMEOUT_S, kill_trees, remove_env, remove_tree
 from gym_queue.worker.ipc import FrameSocket
@@ -44,6 +44,7 @@ class ForkServer:
         self._socket_path = socket_path
         self._work_dir = work_dir
         self._children: dict[int, str] = {}
+        self._is_subreaper = is_subreaper()
         self._channel = FrameSocket(socket_path, {"forkserver": os.getpid()})
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_w, False)
@@ -112,8 +113,16 @@ class ForkServer:
         if ended:
             self._kill_orphans()
         for env_id, status in ended:
-            remove_env(env_id, self._work_dir / "envs" / env_id)
+            self._clean(env_id)
             self._report(env_id, status)
+
+    def _clean(self, env_id: str) -> None:
+        """Remove what is left of an environment; a subreaper has found its processes among its own children."""
+        folder = self._work_dir / "envs" / env_id
+        if self._is_subreaper:
+            remove_tree(folder)
+        else:
+            remove_env(env_id, folder)
 
     def _report(self, env_id: str, status: int) -> None:
         with suppress(OSError):
