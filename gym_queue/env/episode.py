@@ -51,6 +51,8 @@ class EpisodeSetup:
     """The environment's own folder: the sandbox's files and the episodes' folders."""
     verifier_env: dict[str, str] = field(default_factory=dict)
     reset_policy: str = "core"
+    lazy_frames: bool = False
+    """Write frames as files only when ``flush`` is called, or a verifier is to see them."""
     open_runner: Callable[[str, RunnerSetup], Runner] = open_runner
     clock: Callable[[], float] = time.monotonic
 
@@ -87,6 +89,11 @@ class Episode:
     def episode_dir(self) -> Path | None:
         """The running or last episode's folder; None before the first reset."""
         return self._folder.path if self._folder else None
+
+    def flush(self) -> None:
+        """Make files of every frame, for somebody who reads the episode's folder."""
+        if self._folder is not None:
+            self._folder.flush()
 
     def reset(self, request: ResetRequest) -> dict[str, Any]:
         """Start a fresh sandbox and bring it to where the task begins.
@@ -269,7 +276,7 @@ class Episode:
             run_hook(runner, "init_script", (task.init.init_script,), timeout_s=HOOK_TIMEOUT_S)
 
     def _begin(self, request: ResetRequest) -> None:
-        self._folder = EpisodeFolder(self._next_path())
+        self._folder = EpisodeFolder(self._next_path(), lazy_frames=self._setup.lazy_frames)
         self._folder.log("reset", seed=request.seed)
         session = self.session_info()
         shown = session.model_dump(exclude={"vnc_password", "ssh_password"}) if session else None

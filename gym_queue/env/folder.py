@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gym_queue.errors import EnvState
+from gym_queue.env.spool import FrameSpool
+from gym_queue.errors import EnvState, RequestInvalid
 
 FRAME = re.compile("[0-9]{5,9}")
 """A frame's number in its file name; callers may put files of other names into the folder."""
@@ -20,18 +21,29 @@ class EpisodeFolder:
 
     Args:
         path: The folder; made when missing.
+        lazy_frames: Make files of the frames only when ``flush`` or ``frames`` asks for them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, lazy_frames: bool = False) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._trajectory = (path / "traj.jsonl").open(
             "a", encoding="utf-8", errors="backslashreplace"
         )  # a lone surrogate becomes the escape that JSON has for it
+        self._spool = FrameSpool(path) if lazy_frames else None
 
     def save_frame(self, index: int, png: bytes) -> Path:
         """Keep the screen as it was after step ``index``; 0 is the first observation."""
-        return self.save(f"frame_{index:05d}.png", png)
+        name = f"frame_{index:05d}.png"
+        if self._spool is None:
+            return self.save(name, png)
+        self._spool.add(name, png)
+        return self.path / name
+
+    def flush(self) -> None:
+        """Make files of all the frames kept so far."""
+        if self._spool is not None:
+            self._spool.write_out()
 
     def save(self, name: str, png: bytes) -> Path:
         """Keep a screen under a name of its own."""
@@ -49,7 +61,10 @@ class EpisodeFolder:
         Raises:
             EnvState: The episode was closed meanwhile.
         """
-        line = json.dumps(event, ensure_ascii=False, default=str) + "\n"
+        try:
+            line = json.dumps(event, ensure_ascii=False, default=str, allow_nan=False) + "\n"
+        except ValueError as error:
+            raise RequestInvalid(f"the event is not JSON: {error}; send finite numbers") from error
         try:
             self._trajectory.write(line)
             self._trajectory.flush()
@@ -63,6 +78,7 @@ class EpisodeFolder:
 
     def frames(self) -> dict[int, Path]:
         """Return the kept frames by index, in order."""
+        self.flush()
         found = {path.stem.removeprefix("frame_"): path for path in self.path.glob("frame_*.png")}
         return {
             index: found[digits] for index, digits in sorted((int(d), d) for d in found if FRAME.fullmatch(d))
@@ -74,5 +90,7 @@ class EpisodeFolder:
         (self.path / "summary.json").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
     def close(self) -> None:
-        """Close the trajectory."""
+        """Close the trajectory, and drop frames that nobody asked for."""
         self._trajectory.close()
+        if self._spool is not None:
+            self._spool.close()

@@ -73,8 +73,10 @@ def choose_runner(spec: EnvSpec, explicit: str | None, runners: Sequence[str]) -
             return name
     unknown = acceptable - set(RUNNERS)
     known = f"; known runners are {', '.join(RUNNERS)}" if unknown else ""
+    wanted = " or ".join(sorted(acceptable)) or "any"
+    here = ", ".join(name for name in runners if name != "fake") or "none"
     raise RunnerUnavailable(
-        f"the environment {spec.id} needs the runner {' or '.join(sorted(acceptable)) or 'any'}, and this host has {', '.join(name for name in runners if name != 'fake') or 'none'}{known}"
+        f"the environment {spec.id} needs the runner {wanted}, and this host has {here}{known}"
     )
 
 

@@ -47,7 +47,7 @@ class EnvServer:
             "episode_limits": lambda a: self._live.set_limits(
                 EpisodeLimits.model_construct(**a)
             ).model_dump(),
-            "episode_dir": lambda _: str(self._live.episode_dir) if self._live.episode_dir else None,
+            "episode_dir": self._episode_dir,
             "session_info": self._session_info,
             "copy_to_env": lambda a: _copy(self._live.copy_to_env, Path(a["host_src"]), a["container_dst"]),
             "copy_from_env": lambda a: _copy(
@@ -78,6 +78,7 @@ class EnvServer:
             work_dir=Path(arguments["work_dir"]),
             verifier_env=dict(request.verifier_env),
             reset_policy=arguments["reset_policy"],
+            lazy_frames=True,  # whoever reads the folder asks for episode_dir first
         )
         self._episode = Episode(setup)
         return {
@@ -106,6 +107,10 @@ class EnvServer:
         return json.dumps(shown, ensure_ascii=False, separators=(",", ":"), default=str).encode(
             "utf-8", "replace"
         )
+
+    def _episode_dir(self, _: dict[str, Any]) -> str | None:
+        self._live.flush()
+        return str(self._live.episode_dir) if self._live.episode_dir else None
 
     def _session_info(self, _: dict[str, Any]) -> dict[str, Any] | None:
         info = self._live.session_info()
