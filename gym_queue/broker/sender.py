@@ -14,6 +14,8 @@ from kombu.pools import ProducerPool
 from gym_queue.broker.errors import broker_errors, broker_unavailable
 
 THREADS = 2
+HIDDEN = "(hidden)"
+"""Shown for a task's arguments in events and logs: some are secrets."""
 
 
 class Sender:
@@ -70,7 +72,15 @@ class Sender:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise broker_unavailable(self._app, "earlier sends are still waiting for it")
-        message = amqp.as_task_v2(task_id, name, kwargs=kwargs, reply_to=reply_to, create_sent_event=True)
+        message = amqp.as_task_v2(
+            task_id,
+            name,
+            kwargs=kwargs,
+            reply_to=reply_to,
+            create_sent_event=True,
+            argsrepr=HIDDEN,
+            kwargsrepr=HIDDEN,
+        )
         with broker_errors(self._app), self._producers.acquire(block=True, timeout=left_s) as producer:
             amqp.send_task_message(
                 producer, name, message, queue=queue, retry=True, retry_policy=_retry_policy(left_s)

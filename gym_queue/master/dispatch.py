@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from typing import Any, Protocol
 
 import httpx
@@ -14,16 +13,19 @@ from gym_queue.errors import (
     BadReply,
     EnvTimeout,
     GymQueueError,
+    RequestInvalid,
     RunnerFailed,
     WorkerUnreachable,
     error_types,
     from_wire,
 )
 from gym_queue.master.placement import Placement
+from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.queues import CREATE_TASK
 from gym_queue.protocol.sessions import CreateReply, CreateRequest, Opened
 
-logger = logging.getLogger(__name__)
+SHOWN = 200
+"""Characters of what a worker said that an error repeats."""
 
 
 class Dispatcher(Protocol):
@@ -79,26 +81,27 @@ class CeleryDispatcher:
 
     def on_reply(self, task_id: str, state: str, result: object) -> None:
         """Take one state of a create; called on the master's loop."""
-        _, answer = self._waiting.get(task_id, ("", None))
+        worker_id, answer = self._waiting.get(task_id, ("", None))
         if answer is None or answer.done() or state in ("STARTED", "RECEIVED", "RETRY", "PENDING"):
             return
-        if state == "SUCCESS":
-            try:
-                opened = Opened.model_validate(result)
-            except ValueError as error:
-                answer.set_exception(BadReply(f"the worker's reply to create {task_id} is not one: {error}"))
-                return
-            answer.set_result(_reply(opened))
-        else:
+        if state != "SUCCESS":
             answer.set_exception(error_of(state, result))
+            return
+        try:
+            opened = parse_model(Opened, result)
+        except RequestInvalid as error:
+            answer.set_exception(
+                BadReply(f"worker {worker_id} answered create {task_id} with something else: {error}")
+            )
+            return
+        if opened.worker_id == worker_id:  # else one that it was sent to before, and given up on
+            answer.set_result(_reply(opened))
 
     def worker_lost(self, worker_id: str) -> None:
         """Fail what is on the way to a worker that is gone."""
         for env_id, (owner, answer) in self._waiting.items():
             if owner == worker_id and not answer.done():
-                answer.set_exception(
-                    WorkerUnreachable(f"worker {worker_id} went away while it opened {env_id}")
-                )
+                answer.set_exception(_went_away(worker_id, env_id))
 
 
 class HttpDispatcher:
@@ -112,12 +115,33 @@ class HttpDispatcher:
     def __init__(self, client: httpx.AsyncClient, *, timeout_s: float) -> None:
         self._client = client
         self._timeout_s = timeout_s
+        self._waiting: dict[str, tuple[str, asyncio.Future[None]]] = {}
 
     async def open(self, placement: Placement, request: CreateRequest) -> CreateReply:
         """Open an environment by HTTP; see Dispatcher."""
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        post = asyncio.ensure_future(self._post(placement, request))
+        self._waiting[str(request.env_id)] = (placement.worker_id, gone)
+        try:
+            both: set[asyncio.Future[Any]] = {post, gone}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if post.done():
+                return _reply_of(post.result(), placement)
+            raise _went_away(placement.worker_id, request.env_id)
+        finally:
+            post.cancel()
+            self._waiting.pop(str(request.env_id), None)
+
+    def worker_lost(self, worker_id: str) -> None:
+        """Fail what is on the way to a worker that is gone."""
+        for owner, gone in self._waiting.values():
+            if owner == worker_id and not gone.done():
+                gone.set_result(None)
+
+    async def _post(self, placement: Placement, request: CreateRequest) -> httpx.Response:
         body = request.model_dump(mode="json", exclude_none=True)
         try:
-            reply = await self._client.post(
+            return await self._client.post(
                 f"{placement.worker_url}/envs/create", json=body, timeout=self._timeout_s
             )
         except httpx.TimeoutException as error:
@@ -125,23 +149,34 @@ class HttpDispatcher:
                 f"worker {placement.worker_id} did not open the environment within {self._timeout_s:g} s"
             ) from error
         except httpx.HTTPError as error:
+            why = str(error) or type(error).__name__
             raise WorkerUnreachable(
-                f"worker {placement.worker_id} at {placement.worker_url} cannot be reached: {error}"
-            ) from error
-        try:
-            found = reply.json()
-            if reply.is_error:
-                raise from_wire(reply.status_code, found)
-            return CreateReply.model_validate(
-                {"worker_id": placement.worker_id, "worker_url": placement.worker_url, **found}
-            )
-        except (ValueError, AttributeError, TypeError) as error:
-            raise BadReply(
-                f"worker {placement.worker_id} answered the create with something else: {error}"
+                f"worker {placement.worker_id} at {placement.worker_url} cannot be reached: {why}"
             ) from error
 
-    def worker_lost(self, worker_id: str) -> None:
-        """Nothing to do: the connection itself fails."""
+
+def _reply_of(reply: httpx.Response, placement: Placement) -> CreateReply:
+    """Return what a worker answered.
+
+    Raises:
+        BadReply: It is not a reply to a create.
+        GymQueueError: The worker's own error.
+    """
+    where = {"worker_id": placement.worker_id, "worker_url": placement.worker_url}
+    try:
+        found = reply.json()
+        created = None if reply.is_error else parse_model(CreateReply, {**found, **where})
+    except (ValueError, TypeError, RequestInvalid) as error:
+        raise BadReply(
+            f"worker {placement.worker_id} answered the create ({reply.status_code}) with something else: {str(error)[:SHOWN]}"
+        ) from error
+    if created is None:
+        raise from_wire(reply.status_code, found if isinstance(found, dict) else {})
+    return created
+
+
+def _went_away(worker_id: str, env_id: str | None) -> WorkerUnreachable:
+    return WorkerUnreachable(f"worker {worker_id} went away while it opened {env_id}")
 
 
 def error_of(state: str, result: object) -> GymQueueError:

@@ -2,60 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from gym_queue.errors import WorkerNotFound
+from gym_queue.master.records import WorkerRecord, WorkerSnapshot, entry_of, snapshot_of
 from gym_queue.master.routes import Routes, RouteState
 from gym_queue.protocol.fleet import Heartbeat, Registration, WorkerEntry, WorkerStatus
-from gym_queue.protocol.sessions import CreateReply
 
 FORGET_DEAD_AFTER_S = 600.0
 """How long a dead worker is still listed."""
-
-
-@dataclass(slots=True)
-class WorkerRecord:
-    """What the master knows of one worker; only Fleet changes it."""
-
-    registration: Registration
-    registered_at: float
-    """Unix seconds."""
-    seen: float
-    """Monotonic seconds of its last sign of life."""
-    seen_at: float
-    """Unix seconds of the same."""
-    sequence: int = -1
-    draining: bool = False
-    dead: bool = False
-    cpu_percent: float | None = None
-    memory_percent: float | None = None
-    metrics: dict[str, Any] | None = None
-    requests: int = 0
-    errors: int = 0
-    failures: int = 0
-    """Calls in a row that did not reach it."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSnapshot:
-    """What placement sees of one worker, at one moment."""
-
-    worker_id: str
-    url: str
-    status: WorkerStatus
-    max_envs: int
-    used: int
-    """Slots taken or reserved."""
-    runners: tuple[str, ...] | None
-    """None means it did not say: any."""
-    queues: frozenset[str]
-    cpu: float | None
-    mem_gb: float | None
-    gpu: int | None
-    cached: frozenset[str] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +32,9 @@ class Fleet:
         routes: Told of environments that come and go with their worker.
         times: Limits.
         on_change: Called when a slot may have come free or a worker came or went.
-        on_lost: Called with the id and the queues of a worker that is gone.
+        on_lost: Called with the id of a worker whose process is gone, and its queues, unless a new process
+            under the same id consumes them.
+        on_stray: Called with an environment that a worker reports and nobody wants, the worker's id and URL.
         clock: Monotonic seconds.
         wall: Unix seconds.
     """
@@ -86,20 +46,50 @@ class Fleet:
         *,
         on_change: Callable[[], None] = lambda: None,
         on_lost: Callable[[str, frozenset[str]], None] = lambda _id, _queues: None,
+        on_stray: Callable[[str, str, str], None] = lambda _env_id, _id, _url: None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._routes = routes
         self.times = times
-        self.on_change, self.on_lost = on_change, on_lost
+        self.on_change, self.on_lost, self.on_stray = on_change, on_lost, on_stray
         self._clock, self._wall = clock, wall
         self._workers: dict[str, WorkerRecord] = {}
+        self._processes = itertools.count()
 
     def register(self, registration: Registration) -> None:
-        """Take a worker in, new or again; a worker that comes back keeps its environments until it reports."""
+        """Take a worker in, new or again.
+
+        The same process keeps all it had. A new one under a known id gets nothing of what was on the way to the
+        old one, and of its environments those that it reports.
+        """
         now, wall = self._clock(), self._wall()
-        self._workers[registration.worker_id] = WorkerRecord(registration, wall, now, wall)
+        worker_id = registration.worker_id
+        old = self._workers.get(worker_id)
+        if old is not None and old.is_process_of(registration):
+            old.registration, old.dead = registration, False
+            old.seen, old.seen_at, old.failures = now, wall, 0
+        else:
+            record = WorkerRecord(registration, next(self._processes), wall, now, wall)
+            self._workers[worker_id] = record
+            if old is not None:
+                routes = self._routes.of_worker(worker_id)
+                record.inherited = frozenset(r.env_id for r in routes if r.state is RouteState.READY)
+                self.on_lost(worker_id, frozenset())
         self.on_change()
+
+    def rival_url(self, registration: Registration) -> str | None:
+        """Return where another worker, alive a moment ago, serves under the id of this registration."""
+        record = self._workers.get(registration.worker_id)
+        if record is None or record.url == registration.url.rstrip("/"):
+            return None  # two processes cannot serve at one address: the old one is gone
+        fresh = self._clock() - record.seen < 2 * self.times.heartbeat_s
+        return record.url if fresh and not record.dead else None
+
+    def process(self, worker_id: str) -> int | None:
+        """Return what tells a worker's process from earlier ones under its id; None when there is no such worker."""
+        record = self._workers.get(worker_id)
+        return None if record is None else record.process
 
     def heartbeat(self, beat: Heartbeat) -> bool:
         """Take a sign of life.
@@ -176,11 +166,18 @@ class Fleet:
 
     def snapshots(self) -> tuple[WorkerSnapshot, ...]:
         """Return every worker as placement sees it."""
-        return tuple(self._snapshot(record) for record in self._workers.values())
+        return tuple(
+            snapshot_of(record, self._status(record), used=self._routes.count(worker_id))
+            for worker_id, record in self._workers.items()
+        )
 
     def entries(self) -> tuple[WorkerEntry, ...]:
         """Return every worker as ``/workers/list`` shows it."""
-        return tuple(self._entry(record) for record in self._workers.values())
+        now, wall = self._clock(), self._wall()
+        return tuple(
+            entry_of(record, self._status(record), self._routes.of_worker(worker_id), now=now, wall=wall)
+            for worker_id, record in self._workers.items()
+        )
 
     def _get(self, worker_id: str) -> WorkerRecord:
         record = self._workers.get(worker_id)
@@ -197,14 +194,35 @@ class Fleet:
 
     def _reconcile(self, record: WorkerRecord, reported: frozenset[str]) -> None:
         """Bring the routes in line with what a worker says it has."""
-        worker_id, url = record.registration.worker_id, record.registration.url.rstrip("/")
         for env_id in reported:
-            if self._routes.find(env_id) is None and self._routes.ended(env_id) != "closed":
-                self._routes.adopt(env_id, worker_id, url)
+            self._take_report(record, env_id)
+        worker_id = record.registration.worker_id
         settled = self._clock() - 2 * self.times.heartbeat_s
+        inherited, record.inherited = record.inherited, frozenset()
         for route in self._routes.of_worker(worker_id):
-            if route.env_id not in reported and route.state is RouteState.READY and route.since < settled:
+            if route.env_id in reported or route.state is not RouteState.READY:
+                continue
+            if route.env_id in inherited:
+                self._routes.remove(route.env_id, f"its worker {worker_id} was started anew without it")
+            elif route.since < settled:
                 self._routes.remove(route.env_id, f"its worker {worker_id} does not have it any more")
+
+    def _take_report(self, record: WorkerRecord, env_id: str) -> None:
+        """Take one environment that a worker says it has."""
+        worker_id, url = record.registration.worker_id, record.url
+        route = self._routes.find(env_id)
+        if route is None:
+            if self._routes.is_unwanted(env_id, worker_id):
+                self.on_stray(env_id, worker_id, url)
+            else:
+                self._routes.adopt(env_id, worker_id, url)
+        elif (route.worker_id, route.worker_url) == (worker_id, url):
+            return
+        elif worker_id == route.worker_id or url == route.worker_url:
+            if route.state is RouteState.READY:
+                self._routes.move(route, worker_id, url)
+        else:
+            self.on_stray(env_id, worker_id, url)
 
     def _lose(self, record: WorkerRecord, why: str) -> None:
         worker_id = record.registration.worker_id
@@ -213,57 +231,3 @@ class Fleet:
                 self._routes.remove(route.env_id, why)
         self.on_lost(worker_id, frozenset(record.registration.queues))
         self.on_change()
-
-    def _snapshot(self, record: WorkerRecord) -> WorkerSnapshot:
-        reg = record.registration
-        runners = reg.metadata.available_runners
-        return WorkerSnapshot(
-            worker_id=reg.worker_id,
-            url=reg.url.rstrip("/"),
-            status=self._status(record),
-            max_envs=reg.max_envs,
-            used=self._routes.count(reg.worker_id),
-            runners=None if runners is None else tuple(runners),
-            queues=frozenset(reg.queues),
-            cpu=reg.resources.cpu,
-            mem_gb=reg.resources.mem_gb,
-            gpu=reg.resources.gpu,
-            cached=frozenset(reg.cached),
-        )
-
-    def _entry(self, record: WorkerRecord) -> WorkerEntry:
-        reg, now = record.registration, self._clock()
-        routes = self._routes.of_worker(reg.worker_id)
-        live = sorted(route.env_id for route in routes if route.state is RouteState.READY)
-        return WorkerEntry(
-            worker_id=reg.worker_id,
-            url=reg.url,
-            hostname=reg.hostname,
-            port=reg.port,
-            max_envs=reg.max_envs,
-            registered_at=record.registered_at,
-            last_heartbeat=record.seen_at,
-            status=self._status(record),
-            env_count=len(live),
-            pending_count=len(routes) - len(live),
-            effective_count=len(routes),
-            env_ids=live,
-            error_count=record.errors,
-            total_requests=record.requests,
-            cpu_percent=record.cpu_percent,
-            memory_percent=record.memory_percent,
-            load_percent=100 * len(routes) / reg.max_envs if reg.max_envs else 100.0,
-            uptime_sec=self._wall() - record.registered_at,
-            last_heartbeat_ago_sec=now - record.seen,
-            metadata=reg.metadata.model_dump(exclude_none=True),
-            circuit_open=False,
-            consecutive_failures=record.failures,
-            version=reg.version,
-            queues=sorted(reg.queues),
-            metrics=record.metrics,
-        )
-
-
-def reply_of(route_reply: CreateReply | None, env_id: str, worker_id: str, worker_url: str) -> CreateReply:
-    """Return the create's reply of a route, made up for one that a heartbeat brought."""
-    return route_reply or CreateReply(env_id=env_id, worker_id=worker_id, worker_url=worker_url)

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from fastapi import FastAPI, Request
 from starlette.types import ASGIApp
 
-from gym_queue.errors import Cancelled, EnvNotFound, RequestInvalid
-from gym_queue.master.creates import Creates, Waiting
+from gym_queue.errors import EnvNotFound, RequestInvalid
+from gym_queue.master import overview
+from gym_queue.master.admission import Admission
+from gym_queue.master.bodylimit import BodyLimitMiddleware
+from gym_queue.master.creates import Creates
 from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.fleet import Fleet
-from gym_queue.master.routes import Routes, RouteState
+from gym_queue.master.routes import CLOSED, Routes
 from gym_queue.protocol import fleet as wire
 from gym_queue.protocol.sessions import CreateReply, CreateRequest
 from gym_queue.stats.tasks import TaskStats
 from gym_queue.version import __version__
 from gym_queue.web.auth import TokenMiddleware, same_token
 from gym_queue.web.errors import install_error_handlers
+from gym_queue.web.gone import unless_gone
 from gym_queue.web.requestid import RequestIdMiddleware
 
 LOOPBACK = ("127.0.0.1", "::1")
+ENV_ID_CHARS = 128
+"""Longest id an environment may have, as ENV_ID_PATTERN says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class MasterParts:
     """The objects behind the calls."""
 
     fleet: Fleet
+    admission: Admission
     routes: Routes
     creates: Creates
     gateway: Gateway
@@ -60,14 +66,14 @@ def make_master_app(
     _add_envs(app, parts)
     token = parts.token
     check = (lambda _path, given: same_token(given, token)) if token else None
-    return RequestIdMiddleware(TokenMiddleware(app, check=check, open_paths=open_paths))
+    return RequestIdMiddleware(TokenMiddleware(BodyLimitMiddleware(app), check=check, open_paths=open_paths))
 
 
 def _add_status(app: FastAPI, parts: MasterParts) -> None:
     @app.get("/health")
     async def health() -> dict[str, Any]:
         """Whether the master serves, and how much of a fleet it has."""
-        counts = _counts(parts.fleet.entries())
+        counts = overview.count_workers(parts.fleet.entries())
         kept = (
             "total_workers",
             "healthy_workers",
@@ -99,7 +105,7 @@ def _add_status(app: FastAPI, parts: MasterParts) -> None:
         """The creates that wait for a slot, first to be served first."""
         waiting = parts.creates.queue()
         return {
-            "waiting": [_describe(create, at) for at, create in enumerate(waiting)],
+            "waiting": [overview.describe(create, at) for at, create in enumerate(waiting)],
             "total": len(waiting),
         }
 
@@ -110,7 +116,7 @@ def _add_workers(app: FastAPI, parts: MasterParts) -> None:
     @app.post("/workers/register", status_code=201)
     async def register(request: wire.Registration, http: Request) -> wire.Registered:
         """Take a worker into the fleet."""
-        fleet.register(request)
+        await parts.admission.admit(request)
         peer = http.client.host if http.client else ""
         return wire.Registered(
             worker_id=request.worker_id,
@@ -152,33 +158,27 @@ def _add_envs(app: FastAPI, parts: MasterParts) -> None:
     @app.post("/envs/create", status_code=201)
     async def create(request: CreateRequest, http: Request) -> CreateReply:
         """Create an environment on a worker that can run it, waiting for a slot if need be."""
-        return await _unless_gone(http, parts.creates.create(request))
+        return await unless_gone(http, parts.creates.create(request))
 
     @app.get("/envs/list")
     async def list_envs() -> dict[str, Any]:
         """Where the environments are."""
-        status = {entry.worker_id: entry.status for entry in parts.fleet.entries()}
-        found = {
-            route.env_id: {
-                "worker_id": route.worker_id,
-                "worker_url": route.worker_url,
-                "worker_status": status.get(route.worker_id),
-            }
-            for route in parts.routes.all()
-            if route.state is RouteState.READY
-        }
-        return {"environments": found, "total": len(found)}
+        return overview.list_envs(parts.fleet, parts.routes)
 
     @app.get("/envs/{env_id}")
     async def show(env_id: str) -> dict[str, Any]:
         """Where one environment is in its life."""
-        return _show(parts, env_id)
+        if len(env_id) > ENV_ID_CHARS:
+            _refuse(parts, env_id)
+        return overview.show_env(parts.creates, parts.routes, env_id)
 
     @app.post("/envs/{env_id}/close")
     async def close(env_id: str) -> dict[str, str]:
-        """End an environment, or give up its create."""
+        """End an environment, or give up its create; of one that has ended, however it did, nothing is left to end."""
         if not parts.creates.cancel(env_id):
-            _refuse(parts, env_id)
+            if parts.routes.find(env_id) is not None or parts.routes.ended(env_id) is None:
+                _refuse(parts, env_id)
+            parts.routes.remove(env_id, CLOSED)
         return {"status": "closed"}
 
     @app.api_route(
@@ -187,25 +187,6 @@ def _add_envs(app: FastAPI, parts: MasterParts) -> None:
     async def unrouted(env_id: str, call: str) -> None:  # noqa: ARG001  part of the path
         """Say why a call was not forwarded: those of routed environments never come here."""
         _refuse(parts, env_id)
-
-
-async def _unless_gone(http: Request, work: Coroutine[Any, Any, CreateReply]) -> CreateReply:
-    """Await ``work``, and cancel it when the client goes away."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_until_gone(http))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise Cancelled("the client went away before its environment was created")
-    finally:
-        task.cancel()
-        gone.cancel()
-
-
-async def _until_gone(http: Request) -> None:
-    while (await http.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _set_draining(parts: MasterParts, worker_id: str, *, draining: bool) -> dict[str, Any]:
@@ -222,86 +203,25 @@ def _set_draining(parts: MasterParts, worker_id: str, *, draining: bool) -> dict
 
 def _refuse(parts: MasterParts, env_id: str) -> NoReturn:
     """Say why a call about an environment cannot be forwarded."""
+    if len(env_id) > ENV_ID_CHARS:
+        raise EnvNotFound(
+            f"no environment has an id of {len(env_id)} characters: at most {ENV_ID_CHARS} are allowed"
+        )
+    waiting = parts.creates.find(env_id)
+    if waiting is not None and waiting.placement is None:
+        position = overview.position_of(parts.creates, env_id)
+        raise EnvNotFound(
+            f"environment {env_id} is queued at position {position}, 0 being the next: wait for its create to be answered",
+            {"state": "queued", "position": position},
+        )
     parts.routes.forwardable(env_id)
     raise RequestInvalid(f"write the id {env_id} as it is, and the call after it: POST /envs/{env_id}/step")
 
 
-def _show(parts: MasterParts, env_id: str) -> dict[str, Any]:
-    waiting = parts.creates.find(env_id)
-    if waiting is not None and waiting.placement is None:
-        ahead = [create.env_id for create in parts.creates.queue()]
-        return {"env_id": env_id, "state": "queued", **_describe(waiting, ahead.index(env_id))}
-    route = parts.routes.find(env_id)
-    if route is not None:
-        return {
-            "env_id": env_id,
-            "state": str(route.state),
-            "worker_id": route.worker_id,
-            "worker_url": route.worker_url,
-            "age_s": time.monotonic() - route.since,
-        }
-    why = parts.routes.ended(env_id)
-    if why is None:
-        raise EnvNotFound(f"environment {env_id} does not exist: create one with POST /envs/create")
-    return {"env_id": env_id, "state": "closed" if why == "closed" else "lost", "reason": why}
-
-
-def _describe(create: Waiting, position: int) -> dict[str, Any]:
-    return {
-        "env_id": create.env_id,
-        "position": position,
-        "priority": create.request.priority,
-        "capability": create.need.capability,
-        "waiting_s": round(time.monotonic() - create.since, 3),
-        "why_not": create.why_not,
-    }
-
-
-def _counts(entries: tuple[wire.WorkerEntry, ...]) -> dict[str, int]:
-    by_status = [entry.status for entry in entries]
-    usable = [entry for entry in entries if entry.status is wire.WorkerStatus.HEALTHY]
-    return {
-        "total_workers": len(entries),
-        **{f"{status}_workers": by_status.count(status) for status in wire.WorkerStatus},
-        "total_envs": sum(entry.env_count for entry in entries),
-        "total_capacity": sum(entry.max_envs for entry in usable),
-    }
-
-
 def _cluster(parts: MasterParts) -> dict[str, Any]:
-    entries = parts.fleet.entries()
-    requests = sum(entry.total_requests for entry in entries)
-    errors = sum(entry.error_count for entry in entries)
-    created = parts.tasks.summary()["counts"]["SUCCESS"]
-    return {
-        **_counts(entries),
-        "workers": [entry.model_dump(mode="json") for entry in entries],
-        "hostname_stats": _by_host(entries),
-        "env_mappings": {
-            route.env_id: route.worker_id for route in parts.routes.all() if route.state is RouteState.READY
-        },
-        "queue_length": len(parts.creates.queue()),
-        "aggregated": {
-            "total_requests": requests,
-            "total_errors": errors,
-            "error_rate": errors / requests if requests else 0.0,
-            "total_envs_created": created,
-            "total_envs_closed": parts.routes.closed_count,
-            "endpoint_stats": parts.gateway.stats.summary(),
-            "activity_log": [],
-            "active_envs": {},
-            "timeline": [],
-        },
-    }
-
-
-def _by_host(entries: tuple[wire.WorkerEntry, ...]) -> list[dict[str, Any]]:
-    hosts: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        host = hosts.setdefault(
-            entry.hostname, {"hostname": entry.hostname, "workers": 0, "envs": 0, "capacity": 0}
-        )
-        host["workers"] += 1
-        host["envs"] += entry.env_count
-        host["capacity"] += entry.max_envs
-    return list(hosts.values())
+    return overview.cluster(
+        parts.fleet,
+        parts.routes,
+        queue_length=len(parts.creates.queue()),
+        endpoint_stats=parts.gateway.stats.summary(),
+    )

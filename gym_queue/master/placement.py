@@ -6,9 +6,10 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from gym_queue.master.fleet import WorkerSnapshot
+from gym_queue.errors import RequestInvalid
+from gym_queue.master.records import WorkerSnapshot
 from gym_queue.names import acceptable_runners
-from gym_queue.protocol.fleet import Resources, WorkerStatus
+from gym_queue.protocol.fleet import MAX_RESOURCE, Resources, WorkerStatus
 from gym_queue.protocol.queues import queue_name
 from gym_queue.protocol.sessions import CreateRequest
 
@@ -27,10 +28,17 @@ class Need:
     """Names the environment, to prefer a worker that has it cached."""
 
     @property
+    def awaited(self) -> tuple[frozenset[str], Resources]:
+        """The same for all creates that wait for the same thing."""
+        return self.runners, self.resources
+
+    @property
     def capability(self) -> str:
-        """The class of creates that wait for the same thing."""
-        gpu = "+gpu" if self.resources.gpu else ""
-        return ("|".join(sorted(self.runners)) or "any") + gpu
+        """What is waited for, in words: ``docker|local cpu=2 gpu=1``."""
+        wanted = self.resources.model_dump(exclude_none=True)
+        return " ".join(
+            ["|".join(sorted(self.runners)) or "any", *(f"{key}={value:g}" for key, value in wanted.items())]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,11 @@ class Unplaceable:
 
 
 def need_of(request: CreateRequest) -> Need:
-    """Return what a create needs, as far as the request itself says."""
+    """Return what a create needs, as far as the request itself says.
+
+    Raises:
+        RequestInvalid: It asks for more than any machine has.
+    """
     spec = request.env_spec or {}
     runner, base, raw = spec.get("runner"), spec.get("base"), spec.get("resources")
     runners = acceptable_runners(
@@ -74,6 +86,11 @@ def _resources(raw: object) -> Resources:
         for key in ("cpu", "mem_gb", "gpu")
         if isinstance(value := given.get(key), int | float) and value >= 0
     }
+    for key, value in numbers.items():
+        if not value <= MAX_RESOURCE:
+            raise RequestInvalid(
+                f"env_spec.resources.{key} is more than {MAX_RESOURCE:,}: ask for what a machine has"
+            )
     return Resources(
         cpu=numbers.get("cpu"), mem_gb=numbers.get("mem_gb"), gpu=int(numbers.get("gpu", 0)) or None
     )

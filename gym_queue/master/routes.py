@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeVar
 
-from gym_queue.errors import EnvLost, EnvNotFound
+from gym_queue.errors import BadReply, EnvLost, EnvNotFound
 from gym_queue.protocol.sessions import CreateReply
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 REMEMBERED = 10_000
 """Ended environments that are told apart from those that never were."""
+CLOSED = "closed"
 
 
 class RouteState(StrEnum):
@@ -34,6 +39,13 @@ class Route:
     """When it entered this state, on the table's clock."""
     reply: CreateReply | None = None
     """What its create was answered with; None for one that a heartbeat brought."""
+    digest: str | None = field(default=None, repr=False)
+    """Of the request that created it; None when that is not known."""
+
+    def created(self) -> CreateReply:
+        """Return what a create of this environment is answered with."""
+        plain = CreateReply(env_id=self.env_id, worker_id=self.worker_id, worker_url=self.worker_url)
+        return self.reply or plain
 
 
 class Routes:
@@ -48,25 +60,63 @@ class Routes:
         self._routes: dict[str, Route] = {}
         self._by_worker: dict[str, set[str]] = {}
         self._ended: OrderedDict[str, str] = OrderedDict()
+        self._told_lost: OrderedDict[str, None] = OrderedDict()
+        self._renamed: OrderedDict[str, str] = OrderedDict()
+        self._abandoned: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self.created_count = 0
+        """Environments whose create was answered with them, since the start."""
         self.closed_count = 0
         """Environments that were routed and then closed, since the start."""
 
     def reserve(self, env_id: str, worker_id: str, worker_url: str) -> None:
         """Hold a slot of a worker for an environment that is being created."""
+        self._abandoned.pop((env_id, worker_id), None)
         self._put(Route(env_id, worker_id, worker_url, RouteState.CREATING, self._clock()))
 
-    def ready(self, reply: CreateReply) -> None:
-        """Route an environment whose create is done."""
-        route = self._routes[reply.env_id]
-        self._put(replace(route, state=RouteState.READY, since=self._clock(), reply=reply))
+    def ready(self, reply: CreateReply, *, reserved: str | None = None, digest: str | None = None) -> None:
+        """Route an environment whose create is done.
+
+        Args:
+            reply: What the worker answered.
+            reserved: The id its slot was reserved under, when that is not the one the worker gave it.
+            digest: Of the request that created it.
+
+        Raises:
+            BadReply: Another worker's environment has the id that this worker answered.
+        """
+        asked = reserved or reply.env_id
+        held, known = self._routes[asked], self._routes.get(reply.env_id)
+        if known is not None and known.worker_id != held.worker_id:
+            raise BadReply(
+                f"worker {held.worker_id} answered a create with the id {reply.env_id}, which lives on worker {known.worker_id}"
+            )
+        if reply.env_id != asked:
+            self.release(asked)
+            _remember(self._renamed, asked, reply.env_id)
+        self.created_count += 1
+        state = RouteState.READY
+        self._put(
+            replace(held, env_id=reply.env_id, state=state, since=self._clock(), reply=reply, digest=digest)
+        )
 
     def adopt(self, env_id: str, worker_id: str, worker_url: str) -> None:
         """Route an environment that a worker reports and nobody here created or closed."""
         self._put(Route(env_id, worker_id, worker_url, RouteState.READY, self._clock()))
 
+    def move(self, route: Route, worker_id: str, worker_url: str) -> None:
+        """Route an environment to the new name or address of its worker."""
+        where = {"worker_id": worker_id, "worker_url": worker_url}
+        reply = route.reply and route.reply.model_copy(update=where)
+        self._put(replace(route, worker_id=worker_id, worker_url=worker_url, reply=reply))
+
     def find(self, env_id: str) -> Route | None:
         """Return the environment's route, in any state."""
         return self._routes.get(env_id)
+
+    def find_created(self, env_id: str) -> Route | None:
+        """Return the route of what a create of this id led to, whatever its worker called it."""
+        route = self._routes.get(self._renamed.get(env_id, env_id))
+        return route if route is not None and route.state is RouteState.READY else None
 
     def forwardable(self, env_id: str) -> Route:
         """Return the route that calls are forwarded along.
@@ -83,7 +133,8 @@ class Routes:
                 f"environment {env_id} is still being created: wait for its create to be answered"
             )
         why = self._ended.get(env_id)
-        if why is not None and why != "closed":
+        if why is not None and why != CLOSED:
+            _remember(self._told_lost, env_id, None)
             raise EnvLost(f"environment {env_id} is lost: {why}; create a new one", {"env_id": env_id})
         gone = "was closed" if why else "does not exist"
         raise EnvNotFound(f"environment {env_id} {gone}: create one with POST /envs/create")
@@ -98,11 +149,8 @@ class Routes:
         route = self._routes.pop(env_id, None)
         if route is not None:
             self._by_worker[route.worker_id].discard(env_id)
-            self.closed_count += why == "closed"
-        self._ended[env_id] = why
-        self._ended.move_to_end(env_id)
-        while len(self._ended) > REMEMBERED:
-            self._ended.popitem(last=False)
+            self.closed_count += why == CLOSED and route.state is RouteState.READY
+        _remember(self._ended, env_id, why)
         return route
 
     def release(self, env_id: str) -> None:
@@ -110,6 +158,18 @@ class Routes:
         route = self._routes.pop(env_id, None)
         if route is not None:
             self._by_worker[route.worker_id].discard(env_id)
+
+    def abandon(self, env_id: str, worker_id: str) -> None:
+        """Remember a create that was given up, which its worker may still carry out."""
+        _remember(self._abandoned, (env_id, worker_id), None)
+
+    def is_unwanted(self, env_id: str, worker_id: str) -> bool:
+        """Return whether nobody waits for this environment of this worker, which is not routed."""
+        return (
+            self._ended.get(env_id) == CLOSED
+            or env_id in self._told_lost
+            or (env_id, worker_id) in self._abandoned
+        )
 
     def ended(self, env_id: str) -> str | None:
         """Return how an environment ended; None when it did not, or long ago."""
@@ -134,3 +194,12 @@ class Routes:
         self._routes[route.env_id] = route
         self._by_worker.setdefault(route.worker_id, set()).add(route.env_id)
         self._ended.pop(route.env_id, None)
+        self._told_lost.pop(route.env_id, None)
+
+
+def _remember(table: OrderedDict[K, V], key: K, value: V) -> None:
+    """Keep the latest REMEMBERED entries of a table."""
+    table[key] = value
+    table.move_to_end(key)
+    while len(table) > REMEMBERED:
+        table.popitem(last=False)

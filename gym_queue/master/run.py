@@ -24,13 +24,14 @@ from gym_queue.broker.replies import ReplyListener
 from gym_queue.broker.sender import Sender
 from gym_queue.broker.url import safe_url
 from gym_queue.errors import BrokerUnavailable
+from gym_queue.master.admission import Admission
+from gym_queue.master.closing import Closer
 from gym_queue.master.creates import Creates
 from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.dispatch import CeleryDispatcher, HttpDispatcher
 from gym_queue.master.fleet import Fleet, FleetTimes
 from gym_queue.master.http import LOOPBACK, MasterParts, make_master_app
 from gym_queue.master.routes import Routes
-from gym_queue.protocol.sessions import CreateReply
 from gym_queue.settings import APP_NAME, MasterSettings
 from gym_queue.stats.tasks import TaskStats
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals, shown_host
@@ -39,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 START_TIMEOUT_S = 60.0
-UNDO_TIMEOUT_S = 30.0
 
 
 class Master:
@@ -86,10 +86,9 @@ class Master:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        settings, loop = self._settings, asyncio.get_running_loop()
+        settings = self._settings
         broker_url = settings.broker_url or await self._start_broker()
         app = make_app(broker_url, name="gym_queue.master")
-        master_id = secrets.token_hex(4)
         times = FleetTimes(settings.heartbeat_s, settings.heartbeat_timeout_s, settings.dead_timeout_s)
         routes, tasks = Routes(), TaskStats()
         fleet = Fleet(routes, times)
@@ -98,46 +97,57 @@ class Master:
         client = await self._stack.enter_async_context(
             httpx.AsyncClient(headers=headers, limits=limits, trust_env=False)
         )
-        replies = ReplyListener(
-            app,
-            master_id,
-            lambda task_id, state, result, _tb: _call(loop, dispatcher.on_reply, task_id, state, result),
-        )
-        sender = Sender(app)
-        dispatcher = CeleryDispatcher(sender, replies.queue_name, timeout_s=settings.create_timeout_s)
+        closer = Closer(client)
+        self._stack.callback(closer.stop)
         creates = Creates(
             fleet,
             routes,
-            celery=dispatcher,
+            celery=await self._start_celery(app, tasks),
             http=HttpDispatcher(client, timeout_s=settings.create_timeout_s),
-            undo=_undo_by(client),
+            undo=closer.undo,
             queue_timeout_s=settings.queue_timeout_s,
         )
-        events = EventListener(app, lambda event: _call(loop, tasks.take, event))
-        for listener in (replies, events):
-            await asyncio.to_thread(listener.start)
-            self._stack.push_async_callback(asyncio.to_thread, listener.stop)
-        self._stack.push_async_callback(asyncio.to_thread, sender.close)
-        fleet.on_change = creates.pump
-
-        def on_lost(worker_id: str, queues: frozenset[str]) -> None:
-            dispatcher.worker_lost(worker_id)
-            loop.run_in_executor(None, _delete_queues, app, queues)
-
-        fleet.on_lost = on_lost
-        self._stack.callback(creates.stop)
-        self._keep(_tick(fleet, creates))
+        fleet.on_change, fleet.on_stray = creates.pump, closer.close_stray
+        fleet.on_lost = _on_lost(creates, app)
+        self._keep(tick_for_ever(fleet, creates))
         asked = None if settings.no_auth else self._token
         gateway = Gateway(
             routes, fleet, token=asked, worker_token=self._token, timeout_s=settings.proxy_timeout_s
         )
         gateway.start()
         self._stack.push_async_callback(gateway.close)
-        parts = MasterParts(fleet, routes, creates, gateway, tasks, self._broker_url_for, asked, time.time())
-        master_app = make_master_app(parts, add_pages=self._add_pages, open_paths=self._open_paths)
-        server = HttpServer(master_app, self._bound, protocol=gateway.protocol())
+        admission = Admission(fleet, client)
+        await self._serve(
+            MasterParts(
+                fleet, admission, routes, creates, gateway, tasks, self._broker_url_for, asked, time.time()
+            )
+        )
+
+    async def _start_celery(self, app: celery.Celery, tasks: TaskStats) -> CeleryDispatcher:
+        """Start what sends creates to the broker, and what listens to it."""
+        loop = asyncio.get_running_loop()
+        replies = ReplyListener(
+            app,
+            secrets.token_hex(4),
+            lambda task_id, state, result, _tb: _call(loop, dispatcher.on_reply, task_id, state, result),
+        )
+        events = EventListener(app, lambda event: _call(loop, tasks.take, event))
+        sender = Sender(app)
+        dispatcher = CeleryDispatcher(sender, replies.queue_name, timeout_s=self._settings.create_timeout_s)
+        for listener in (replies, events):
+            await asyncio.to_thread(listener.start)
+            self._stack.push_async_callback(asyncio.to_thread, listener.stop)
+        self._stack.push_async_callback(asyncio.to_thread, sender.close)
+        return dispatcher
+
+    async def _serve(self, parts: MasterParts) -> None:
+        app = make_master_app(parts, add_pages=self._add_pages, open_paths=self._open_paths)
+        server = HttpServer(app, self._bound, protocol=parts.gateway.protocol())
         await server.start()
         self._stack.push_async_callback(server.stop)
+        self._stack.callback(
+            parts.creates.stop
+        )  # before the server's end: clients that wait get their answer
 
     async def _start_broker(self) -> str:
         port = self._bound.getsockname()[1]
@@ -202,24 +212,29 @@ def run_master(
         bound.close()
 
 
-async def _tick(fleet: Fleet, creates: Creates) -> None:
+async def tick_for_ever(fleet: Fleet, creates: Creates, *, pause_s: float = TICK_S) -> None:
+    """Let time pass for the fleet and the creates; a bug in one does not stop the other."""
     while True:
-        await asyncio.sleep(TICK_S)
-        fleet.tick()
-        creates.tick()
+        await asyncio.sleep(pause_s)
+        for tick in (fleet.tick, creates.tick):
+            try:
+                tick()
+            except Exception:
+                logger.exception(
+                    "a tick of the master failed, which is a bug; the next one comes all the same"
+                )
 
 
-def _undo_by(client: httpx.AsyncClient) -> Callable[[CreateReply], Awaitable[None]]:
-    """Return how an environment that nobody waits for any more is closed."""
+def _on_lost(creates: Creates, app: celery.Celery) -> Callable[[str, frozenset[str]], None]:
+    """Return what follows the end of a worker's process."""
+    loop = asyncio.get_running_loop()
 
-    async def undo(reply: CreateReply) -> None:
-        logger.info("closing environment %s: its client has gone", reply.env_id)
-        try:
-            await client.post(f"{reply.worker_url}/envs/{reply.env_id}/close", timeout=UNDO_TIMEOUT_S)
-        except httpx.HTTPError as error:
-            logger.warning("environment %s could not be closed: %s", reply.env_id, error)
+    def on_lost(worker_id: str, queues: frozenset[str]) -> None:
+        creates.worker_lost(worker_id)
+        if queues:
+            loop.run_in_executor(None, _delete_queues, app, queues)
 
-    return undo
+    return on_lost
 
 
 def _delete_queues(app: celery.Celery, queues: frozenset[str]) -> None:
@@ -227,6 +242,8 @@ def _delete_queues(app: celery.Celery, queues: frozenset[str]) -> None:
         delete_queues(app, queues)
     except BrokerUnavailable as error:
         logger.warning("the queues of a worker that is gone stay on the broker: %s", error)
+    except Exception:
+        logger.exception("the queues of a worker that is gone stay on the broker")
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, JsonValue, field_validator
 
-from gym_queue.protocol.sessions import Message
+from gym_queue.protocol.sessions import ENV_ID_PATTERN, Message, Request
 
 WORKER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
+MAX_RESOURCE = 1_000_000
+"""Cores, GiB or GPUs: more than any machine has."""
+EnvId = Annotated[str, Field(pattern=ENV_ID_PATTERN)]
 
 
 class WorkerStatus(StrEnum):
@@ -24,10 +27,10 @@ class WorkerStatus(StrEnum):
 class Resources(Message):
     """What a host has, or an environment needs."""
 
-    cpu: float | None = Field(None, ge=0)
+    cpu: float | None = Field(None, ge=0, le=MAX_RESOURCE)
     """Cores."""
-    mem_gb: float | None = Field(None, ge=0)
-    gpu: int | None = Field(None, ge=0)
+    mem_gb: float | None = Field(None, ge=0, le=MAX_RESOURCE)
+    gpu: int | None = Field(None, ge=0, le=MAX_RESOURCE)
 
 
 class WorkerMetadata(Message):
@@ -42,7 +45,7 @@ class WorkerMetadata(Message):
     pid: int | None = None
 
 
-class Registration(Message):
+class Registration(Request):
     """``POST /workers/register``."""
 
     worker_id: str = Field(pattern=WORKER_ID_PATTERN)
@@ -73,12 +76,12 @@ class Registered(Message):
     heartbeat_s: float | None = None
 
 
-class Heartbeat(Message):
+class Heartbeat(Request):
     """``POST /workers/heartbeat``."""
 
-    worker_id: str
+    worker_id: str = Field(max_length=128)
     env_count: int = Field(0, ge=0)
-    env_ids: list[str] = Field(default_factory=list)
+    env_ids: list[EnvId] = Field(default_factory=list)
     cpu_percent: float | None = None
     memory_percent: float | None = None
     status: str = "healthy"
@@ -87,11 +90,11 @@ class Heartbeat(Message):
     """Grows with each heartbeat of one registration, so that a late one is known as late."""
 
 
-class WorkerRef(Message):
+class WorkerRef(Request):
     """``POST /workers/deregister``, ``drain`` and ``undrain``."""
 
-    worker_id: str
-    reason: str | None = None
+    worker_id: str = Field(max_length=128)
+    reason: str | None = Field(None, max_length=300)
 
 
 class WorkerEntry(Message):

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ValidationError
 
 from gym_queue.errors import RequestInvalid, RequestMalformed
 
+SHOWN = 200
+"""Characters of a caller's own words that an error repeats."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -45,6 +48,6 @@ def explain(error: ValidationError) -> tuple[str, dict[str, Any]]:
     """Return a validation error as a sentence and its details."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     first = problems[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the request"
+    where = ".".join(str(part) for part in first["loc"])[:SHOWN] or "the request"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{where}: {first['msg'].removeprefix('Value error, ')}{more}", {"key": where}

@@ -9,8 +9,3 @@ CREATE_TASK = "gym_queue.create_env"
 def queue_name(runner: str, worker_id: str) -> str:
     """Return the queue by which one worker takes environments of one runner."""
     return f"env.{runner}.{worker_id}"
-
-
-def reply_queue_name(master_id: str) -> str:
-    """Return the queue on which a master reads the results of its creates."""
-    return f"gym_queue.replies.{master_id}"

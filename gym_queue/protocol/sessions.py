@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -19,7 +20,34 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class CreateRequest(Message):
+class Request(Message):
+    """Base of what a master keeps and shows: every text can be written as UTF-8, every number as JSON."""
+
+    @field_validator("*", mode="before", check_fields=False)
+    @classmethod
+    def _can_be_json(cls, raw: object) -> object:
+        todo = [raw]
+        while todo:
+            value = todo.pop()
+            if isinstance(value, str):
+                _check_text(value)
+            elif isinstance(value, dict):
+                todo += (*value, *value.values())
+            elif isinstance(value, list):
+                todo += value
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise ValueError("a number is not finite: JSON has no NaN and no Infinity")
+        return raw
+
+
+def _check_text(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half of a surrogate pair, which is no character") from None
+
+
+class CreateRequest(Request):
     """``POST /envs/create``: by folder, by specs, or by benchmark and name."""
 
     env_id: str | None = Field(None, pattern=ENV_ID_PATTERN)
@@ -33,7 +61,7 @@ class CreateRequest(Message):
     env_name: str | None = None
     task_digest: str | None = None
     runner: str | None = None
-    verifier_env: dict[str, str] = Field(default_factory=dict)
+    verifier_env: dict[str, str] = Field(default_factory=dict, repr=False)
     """Variables for this environment's verifier alone."""
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     fast_io: bool = False
@@ -55,7 +83,7 @@ class CreateRequest(Message):
         for name, text in value.items():
             if not name or "=" in name or "\0" in name + text:
                 raise ValueError(
-                    f"{name!r} cannot be an environment variable: no '=' or NUL in its name, no NUL in its value"
+                    f"{name[:100]!r} cannot be an environment variable: no '=' or NUL in its name, no NUL in its value"
                 )
         return value
 
@@ -72,10 +100,10 @@ class CreateRequest(Message):
 class CreateReply(Message):
     """201 of ``POST /envs/create``."""
 
-    env_id: str
+    env_id: str = Field(pattern=ENV_ID_PATTERN)
     worker_id: str | None = None
     worker_url: str | None = None
-    env_token: str | None = None
+    env_token: str | None = Field(None, repr=False)
     """Opens this environment alone, on its worker."""
     queued_s: float = 0.0
 
@@ -83,10 +111,10 @@ class CreateReply(Message):
 class Opened(Message):
     """What the Celery task ``gym_queue.create_env`` returns."""
 
-    env_id: str
+    env_id: str = Field(pattern=ENV_ID_PATTERN)
     worker_id: str
     worker_url: str
-    env_token: str | None = None
+    env_token: str | None = Field(None, repr=False)
     open_s: float = 0.0
     """How long the worker itself took."""
 
@@ -125,12 +153,6 @@ class EpisodeLimits(Message):
 
     max_steps: int | None = Field(None, ge=1, le=1_000_000)
     timeout_sec: float | None = Field(None, gt=0, le=604_800)
-
-
-class StatePath(Message):
-    """``POST /envs/{id}/save_state`` and ``load_state``."""
-
-    host_snapshot_path: str | None = None
 
 
 class CopyToEnv(Message):

@@ -24,6 +24,9 @@ from gym_queue.errors import (
 
 logger = logging.getLogger(__name__)
 
+SHOWN = 200
+"""Characters of a caller's own words that an error repeats."""
+
 
 def install_error_handlers(app: FastAPI) -> None:
     """Make every exception of ``app`` a reply in the wire's form."""
@@ -90,7 +93,7 @@ def _explain(problems: Sequence[dict[str, Any]]) -> GymQueueError:
         return RequestMalformed(
             f"the body is not JSON: {reason} at character {first['loc'][-1]}; send a JSON object"
         )
-    where = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
+    where = ".".join(str(part) for part in first["loc"] if part != "body")[:SHOWN] or "the body"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     reason = str(first["msg"]).removeprefix("Value error, ")
     return RequestInvalid(f"{where}: {reason}{more}", {"key": where})

@@ -11,6 +11,7 @@ from gym_queue.errors import BadReply, GatewayTimeout, GymQueueError, RequestMal
 from gym_queue.master.dataplane.framing import Body, OpenBody, body_of
 from gym_queue.master.dataplane.head import (
     CHUNKED,
+    STATUS_LINE,
     UNTIL_CLOSE,
     ReplyHead,
     RequestHead,
@@ -25,15 +26,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+JOIN_BYTES = 16 << 10
+"""A body part up to this size is copied behind its head, which is cheaper than a second write."""
+
 
 class Exchange:
     """Links a client's connection and a worker's for the time of one call."""
 
     __slots__ = (
+        "_again",
         "_body",
         "_paused",
         "_pending",
-        "_pool",
         "_reply_body",
         "_reply_head",
         "_started",
@@ -56,29 +60,32 @@ class Exchange:
         route: Route,
         call: str,
         request_id: bytes,
-        deadline: float,
     ) -> None:
         self.client = client
         self.head = head
         self.route = route
         self.call = call
         self.request_id = request_id
-        self.deadline = deadline
+        self.deadline = client.gateway.deadline()
+        """When the call has had no progress for too long, in monotonic seconds."""
         self.is_tunnel = False
         self._started = time.perf_counter()
         self._body: Body = body_of(head.framing)
         self.request_done = self._body.is_done
         self._upstream: UpstreamConnection | None = None
-        self._pool: UpstreamPool | None = None
         self._pending: bytearray | None = None
-        self._reply_head = bytearray()
+        self._again = b""
+        self._reply_head = b""
         self._reply_body: Body | None = None
         self._task: asyncio.Task[None] | None = None
         self._paused = False
 
     def start(self, pool: UpstreamPool, data: bytes) -> int:
-        """Send the head, and what of the body is here; return how many bytes of ``data`` were the body's."""
-        self._pool = pool
+        """Send the head, and what of the body is here; return how many bytes of ``data`` were the body's.
+
+        Raises:
+            RequestMalformed: The body is not chunked as it should be.
+        """
         first = self._head_bytes(pool)
         taken = 0
         if not self.request_done:
@@ -87,9 +94,12 @@ class Exchange:
             first += data[:taken]
         upstream = pool.idle()
         if upstream is None:
-            self._pending = bytearray(first)
-            self._task = asyncio.ensure_future(self._connect(pool))
+            self._dial(pool, first)
         else:
+            if self.request_done and (
+                self.head.method in (b"GET", b"HEAD") or b"idempotency-key" in self.head.fields
+            ):
+                self._again = first
             self._attach(upstream, first)
         return taken
 
@@ -104,30 +114,40 @@ class Exchange:
         else:
             taken = self._body.take(data)
             self.request_done = self._body.is_done
+            self.deadline = self.client.gateway.deadline()
         part = data if taken == len(data) else data[:taken]
         if self._upstream is not None:
             self._upstream.transport.write(part)
         elif self._pending is not None:
             self._pending += part
-            if len(self._pending) > 1 << 20:
+            if len(self._pending) > self.client.gateway.limits.held_bytes:
                 self.client.pause_client()
         return taken
 
     def upstream_data(self, data: bytes) -> None:
         """Pass on bytes of the reply."""
-        if self.is_tunnel:
-            self.client.write(data)
-        elif self._reply_body is not None:
-            self._pass_body(data)
-        else:
-            self._reply_head += data
-            self._take_heads()
+        try:
+            if self.is_tunnel:
+                self.client.write(data)
+            elif self._reply_body is not None:
+                self.deadline = self.client.gateway.deadline()
+                self._pass_body(data)
+            else:
+                self._again = b""
+                self._take_heads(self._reply_head + data if self._reply_head else data)
+        except Exception:
+            logger.exception("%s of environment %s broke off, which is a bug", self.call, self.route.env_id)
+            self.client.crashed()
 
     def upstream_closed(self, error: Exception | None) -> None:
         """End the call as the worker ended it."""
+        pool = self._upstream.pool if self._upstream is not None else None
         self._upstream = None
+        again, self._again = self._again, b""
         if self.is_tunnel:
             self.client.close()
+        elif again and pool is not None:  # the worker closed an idle connection just then; safe to repeat
+            self._dial(pool, again)
         elif self._reply_body is None:
             why = str(error) if error else "it hung up before it answered"
             self.fail(
@@ -136,11 +156,11 @@ class Exchange:
                     {"worker_id": self.route.worker_id, "sent": True},
                 )
             )
-        elif isinstance(self._reply_body, OpenBody):
+        elif isinstance(self._reply_body, OpenBody) and error is None:
             self._finish(reusable=False)
         else:
-            self.client.abort()  # half of a reply cannot be taken back
             self._end(failed=True)
+            self.client.abort()  # half of a reply cannot be taken back
 
     def upstream_paused(self, *, paused: bool) -> None:
         """Read from the client no faster than the worker takes it."""
@@ -175,17 +195,23 @@ class Exchange:
     def fail(self, error: GymQueueError) -> None:
         """Answer with an error of ours, or hang up when a part of the reply is out already."""
         self._drop_upstream()
-        started = self._reply_body is not None
         self._end(failed=not isinstance(error, RequestMalformed))
-        if started:
+        if self._reply_body is not None or self.is_tunnel:
             self.client.abort()
         else:
-            self.client.answer_error(error, self.request_id, keep_alive=self.request_done)
+            stay = self.request_done and not self.head.is_http_10
+            self.client.answer_error(
+                error, self.request_id, keep_alive=stay, is_head=self.head.method == b"HEAD"
+            )
+
+    def _dial(self, pool: UpstreamPool, first: bytes) -> None:
+        self._pending = bytearray(first)
+        self._task = asyncio.ensure_future(self._connect(pool))
 
     async def _connect(self, pool: UpstreamPool) -> None:
         try:
             upstream = await pool.connect()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._task = None
             reason = str(error) or "no answer in time"
             self.fail(
@@ -195,10 +221,15 @@ class Exchange:
                 )
             )
             return
+        except Exception:
+            self._task = None
+            logger.exception("connecting to %s broke off, which is a bug", self.route.worker_url)
+            self.client.crashed()
+            return
         self._task = None
         pending, self._pending = self._pending, None
+        self.client.resume_client()  # before the write, which may ask for less again
         self._attach(upstream, bytes(pending or b""))
-        self.client.resume_client()
 
     def _attach(self, upstream: UpstreamConnection, first: bytes) -> None:
         upstream.listener = self
@@ -218,35 +249,33 @@ class Exchange:
         elif head.framing or b"content-length" in head.fields:
             lines.append(b"content-length: %d\r\n" % head.framing)
         if head.is_upgrade:
-            lines.append(b"connection: upgrade\r\nupgrade: %b\r\n" % head.fields[b"upgrade"])
+            lines.append(b"connection: upgrade\r\nupgrade: websocket\r\n")
         lines.append(b"\r\n")
         return b"".join(lines)
 
-    def _take_heads(self) -> None:
+    def _take_heads(self, data: bytes) -> None:
         """Pass on the reply's head once it is whole; interim replies (1xx) come before it."""
-        while self._reply_body is None and not self.is_tunnel:
+        while True:
             try:
-                end = head_end(self._reply_head)
+                end = head_end(data, STATUS_LINE)
                 if not end:
+                    self._reply_head = data
                     return
-                reply = parse_reply(bytes(self._reply_head[:end]), method=self.head.method)
+                reply = parse_reply(data[:end], method=self.head.method)
+                if reply.status == 101 and not self.head.is_upgrade:
+                    raise RequestMalformed("it changes to a protocol that nobody asked for")
             except GymQueueError as error:
-                self.fail(
-                    BadReply(
-                        f"worker {self.route.worker_id} answered something that is not HTTP: {error}",
-                        {"worker_id": self.route.worker_id},
-                    )
-                )
+                self._fail_badly(f"answered something that is not HTTP: {error}")
                 return
-            rest = bytes(self._reply_head[end:])
-            self._reply_head.clear()
             if reply.status == 101:
-                self._start_tunnel(reply, rest)
-            elif reply.status < 200:
-                self.client.write(reply.first_line + reply.rest + b"\r\n")
-                self._reply_head += rest
-            else:
-                self._start_reply(reply, rest)
+                self._start_tunnel(reply, data[end:])
+                return
+            if reply.status >= 200:
+                self._start_reply(reply, data, end)
+                return
+            if not self.head.is_http_10:
+                self.client.write(b"%b%b\r\n" % (reply.first_line, reply.rest))
+            data = data[end:]
 
     def _start_tunnel(self, reply: ReplyHead, rest: bytes) -> None:
         self.is_tunnel = self.request_done = True
@@ -258,16 +287,18 @@ class Exchange:
         )
         self.client.tunnel_open()
 
-    def _start_reply(self, reply: ReplyHead, rest: bytes) -> None:
+    def _start_reply(self, reply: ReplyHead, data: bytes, at: int) -> None:
+        """Send the reply's head, and what of its body is in ``data`` from ``at`` on."""
+        self._reply_head = b""
         self._reply_body = body_of(reply.framing)
         if not reply.keep_alive and self._upstream is not None:
             self._upstream.keep_alive = False
         lines = [reply.first_line, reply.rest, b"x-request-id: %b\r\n" % self.request_id]
         if reply.framing == CHUNKED:
             lines.append(b"transfer-encoding: chunked\r\n")
-        elif b"content-length" in reply.fields:
+        elif b"content-length" in reply.fields and reply.status != 204:
             lines.append(b"content-length: %b\r\n" % reply.fields[b"content-length"])
-        if reply.framing == UNTIL_CLOSE or not self.head.keep_alive or not self.request_done:
+        if reply.framing == UNTIL_CLOSE or not self.request_done:
             self.client.will_close = True
         if self.client.will_close:
             lines.append(b"connection: close\r\n")
@@ -275,31 +306,33 @@ class Exchange:
             lines.append(b"connection: keep-alive\r\n")
         lines.append(b"\r\n")
         self.client.gateway.on_reply(self, reply.status)
-        if not rest:
-            self.client.write(b"".join(lines))
-        if self._reply_body.is_done:
-            self._finish(reusable=reply.keep_alive and not rest)
-        elif rest:
-            self._pass_body(rest, before=b"".join(lines))
+        self._pass_body(data, at, b"".join(lines))
 
-    def _pass_body(self, data: bytes, before: bytes = b"") -> None:
+    def _pass_body(self, data: bytes, at: int = 0, before: bytes = b"") -> None:
         body = self._reply_body
         assert body is not None  # noqa: S101  set with the head
         try:
-            taken = body.take(data)
+            taken = body.take(data, at)
         except RequestMalformed:
-            self.fail(BadReply(f"worker {self.route.worker_id} sent a reply whose chunks are broken"))
+            self._fail_badly("sent a reply whose chunks are broken")
             return
-        part = data if taken == len(data) else data[:taken]
-        self.client.write(before + part if before else part)
+        if before and taken <= JOIN_BYTES:
+            self.client.write(before + data[at : at + taken])
+        else:
+            if before:
+                self.client.write(before)
+            self.client.write(data if taken == len(data) else memoryview(data)[at : at + taken])
         if body.is_done:
-            self._finish(reusable=taken == len(data))
+            self._finish(reusable=at + taken == len(data))
+
+    def _fail_badly(self, what: str) -> None:
+        self.fail(BadReply(f"worker {self.route.worker_id} {what}", {"worker_id": self.route.worker_id}))
 
     def _finish(self, *, reusable: bool) -> None:
         """The reply is out: free the worker's connection and let the client's next request come."""
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            if self._paused:
+            if self._paused and not upstream.transport.is_closing():
                 upstream.transport.resume_reading()
             if reusable and self.request_done and upstream.keep_alive:
                 upstream.release()
@@ -309,6 +342,7 @@ class Exchange:
         self.client.exchange_done(request_done=self.request_done)
 
     def _end(self, *, failed: bool) -> None:
+        self._pending, self._again = None, b""
         if self._task is not None:
             self._task.cancel()
             self._task = None

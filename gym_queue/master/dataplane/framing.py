@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from gym_queue.errors import RequestMalformed
-from gym_queue.master.dataplane.head import CHUNKED, UNTIL_CLOSE
+from gym_queue.master.dataplane.head import CHUNKED, NOT_IN_TRAILERS, UNTIL_CLOSE
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t -~\x80-\xff]*)?\r\n")
-_TRAILER_LINE = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*)?\r\n")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?\r\n")
+_TRAILER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[^\x00-\x08\x0a-\x1f\x7f]*\r\n")
 MAX_LINE_BYTES = 4096
 MAX_TRAILER_BYTES = 64 << 10
 
@@ -16,21 +16,18 @@ MAX_TRAILER_BYTES = 64 << 10
 class LengthBody:
     """A body of a known size."""
 
-    __slots__ = ("left",)
+    __slots__ = ("is_done", "left")
 
     def __init__(self, size: int) -> None:
         self.left = size
+        self.is_done = size == 0
 
-    def take(self, data: bytes | memoryview) -> int:
-        """Return how many of ``data``'s first bytes are of this body."""
-        taken = min(self.left, len(data))
+    def take(self, data: bytes, at: int = 0) -> int:
+        """Return how many of ``data``'s bytes from ``at`` on are of this body."""
+        taken = min(self.left, len(data) - at)
         self.left -= taken
+        self.is_done = self.left == 0
         return taken
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the body has ended."""
-        return self.left == 0
 
 
 class OpenBody:
@@ -39,9 +36,9 @@ class OpenBody:
     __slots__ = ()
     is_done = False
 
-    def take(self, data: bytes | memoryview) -> int:
-        """Return how many of ``data``'s first bytes are of this body: all."""
-        return len(data)
+    def take(self, data: bytes, at: int = 0) -> int:
+        """Return how many of ``data``'s bytes from ``at`` on are of this body: all."""
+        return len(data) - at
 
 
 class ChunkedBody:
@@ -56,13 +53,13 @@ class ChunkedBody:
         self._line = b""
         self._trailer_bytes = 0
 
-    def take(self, data: bytes | memoryview) -> int:
-        """Return how many of ``data``'s first bytes are of this body.
+    def take(self, data: bytes, at: int = 0) -> int:
+        """Return how many of ``data``'s bytes from ``at`` on are of this body.
 
         Raises:
             RequestMalformed: It is not chunked as RFC 9112, section 7.1 says.
         """
-        at = 0
+        start = at
         while at < len(data) and not self.is_done:
             if self._state == "data":
                 step = min(self._data_left, len(data) - at)
@@ -72,25 +69,24 @@ class ChunkedBody:
                     self._state = "after"
             else:
                 at = self._take_line(data, at)
-        return at
+        return at - start
 
-    def _take_line(self, data: bytes | memoryview, at: int) -> int:
+    def _take_line(self, data: bytes, at: int) -> int:
         """Take the bytes of a line, which may come in several pieces."""
-        piece = bytes(data[at : at + MAX_LINE_BYTES])
-        end = piece.find(b"\n")
-        self._line += piece if end < 0 else piece[: end + 1]
+        end = data.find(b"\n", at, at + MAX_LINE_BYTES) + 1
+        stop = end or min(len(data), at + MAX_LINE_BYTES)
+        self._line += data[at:stop]
         if len(self._line) > MAX_LINE_BYTES:
             raise RequestMalformed("a chunk's line is too long")
-        if end < 0:
-            return at + len(piece)
-        line, self._line = self._line, b""
-        self._end_line(line)
-        return at + end + 1
+        if self._state == "after" and not b"\r\n".startswith(self._line):
+            raise RequestMalformed("a chunk is longer than its size says")
+        if end:
+            line, self._line = self._line, b""
+            self._end_line(line)
+        return stop
 
     def _end_line(self, line: bytes) -> None:
         if self._state == "after":
-            if line != b"\r\n":
-                raise RequestMalformed("a chunk is longer than its size says")
             self._state = "size"
         elif self._state == "size":
             match = _SIZE_LINE.fullmatch(line)
@@ -98,11 +94,16 @@ class ChunkedBody:
                 raise RequestMalformed("a chunk's size is not a hexadecimal number")
             self._data_left = int(match[1], 16)
             self._state = "data" if self._data_left else "trailers"
+        elif line == b"\r\n":
+            self.is_done = True
         else:
-            self._trailer_bytes += len(line)
-            if not _TRAILER_LINE.fullmatch(line) or self._trailer_bytes > MAX_TRAILER_BYTES:
-                raise RequestMalformed("the chunked body's trailers are not headers")
-            self.is_done = line == b"\r\n"
+            self._end_trailer(line)
+
+    def _end_trailer(self, line: bytes) -> None:
+        self._trailer_bytes += len(line)
+        match = _TRAILER_LINE.fullmatch(line)
+        if match is None or self._trailer_bytes > MAX_TRAILER_BYTES or match[1].lower() in NOT_IN_TRAILERS:
+            raise RequestMalformed("the chunked body's trailers are not headers that may come after a body")
 
 
 Body = LengthBody | OpenBody | ChunkedBody

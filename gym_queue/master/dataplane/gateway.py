@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import time
+from collections.abc import Callable
+from functools import partial
 
+from gym_queue.errors import MasterUnreachable
 from gym_queue.master.dataplane.exchange import Exchange
 from gym_queue.master.dataplane.head import RequestHead
+from gym_queue.master.dataplane.limits import DEFAULT_LIMITS, Limits
 from gym_queue.master.dataplane.protocol import GatewayProtocol
 from gym_queue.master.dataplane.upstream import UpstreamPools
 from gym_queue.master.fleet import Fleet
@@ -15,7 +20,8 @@ from gym_queue.master.routes import Route, Routes, RouteState
 from gym_queue.stats.latency import CallStats
 from gym_queue.web.auth import cookie_token
 
-SWEEP_S = 1.0
+logger = logging.getLogger(__name__)
+
 CALLS = frozenset(
     [
         "reset",
@@ -48,19 +54,30 @@ class Gateway:
         fleet: Counts calls and failures.
         token: The cluster token; None lets everybody in.
         worker_token: Sent to workers in place of what the client sent.
-        timeout_s: Longest a call may take.
+        timeout_s: Longest a call may go without progress: its request's last byte to its reply's first, mostly.
+        limits: What connections may take.
     """
 
     def __init__(
-        self, routes: Routes, fleet: Fleet, *, token: str | None, worker_token: str, timeout_s: float
+        self,
+        routes: Routes,
+        fleet: Fleet,
+        *,
+        token: str | None,
+        worker_token: str,
+        timeout_s: float,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._routes, self._fleet = routes, fleet
         self._expected = None if token is None else b"Bearer " + token.encode()
         self._timeout_s = timeout_s
         self._active: set[Exchange] = set()
         self._sweeper: asyncio.Task[None] | None = None
+        self.limits = limits
         self.connections: set[GatewayProtocol] = set()
-        self.pools = UpstreamPools(lambda url: any(s.url == url for s in fleet.snapshots()))
+        self.bug_count = 0
+        """Connections that a bug of ours ended; each is in the log."""
+        self.pools = UpstreamPools(limits)
         self.worker_auth = b"authorization: Bearer %b\r\n" % worker_token.encode()
         self.stats = CallStats(CALLS)
 
@@ -72,17 +89,26 @@ class Gateway:
         """Return the protocol class for uvicorn."""
         return type("BoundGatewayProtocol", (GatewayProtocol,), {"gateway": self})
 
+    @property
+    def active_count(self) -> int:
+        """Calls that are being forwarded."""
+        return len(self._active)
+
     def route(self, head: RequestHead) -> tuple[Route, str] | None:
         """Return where a request goes and what it calls; None for the app behind the gateway."""
-        if not head.target.startswith(b"/envs/"):
+        target = head.target
+        if not target.startswith(b"/envs/"):
             return None
-        parts = head.target.partition(b"?")[0].split(b"/", 3)
-        if len(parts) != 4 or not parts[3]:
+        path = target.partition(b"?")[0]
+        if b"%" in path or b"/." in path or b"#" in path:
+            return None  # what a worker could read as another path than ours
+        _, _, env_id, *call = path.split(b"/", 3)
+        if not call or not call[0]:
             return None
-        route = self._routes.find(parts[2].decode("ascii"))
+        route = self._routes.find(env_id.decode("ascii"))
         if route is None or route.state is not RouteState.READY or not self._may(head):
             return None  # the app says why
-        return route, parts[3].decode("ascii")
+        return route, call[0].decode("ascii")
 
     def deadline(self) -> float:
         """Return until when a call that starts now may take, in monotonic seconds."""
@@ -94,24 +120,27 @@ class Gateway:
 
     def on_reply(self, exchange: Exchange, status: int) -> None:
         """A worker answers: one that closed an environment, or does not have it, ends its route."""
-        if exchange.call == "close" and status in (200, 404):
+        if exchange.call == "close" and exchange.head.method == b"POST" and status in (200, 404):
             self._routes.remove(exchange.route.env_id, "closed")
             self._fleet.on_change()
 
     def on_end(self, exchange: Exchange, seconds: float, *, failed: bool) -> None:
-        """A call has ended, one way or another."""
-        self._active.discard(exchange)
+        """A call has ended, one way or another; told again, it stays ended."""
+        if exchange not in self._active:
+            return
+        self._active.remove(exchange)
         worker_id = exchange.route.worker_id
         self._fleet.count_call(worker_id, failed=failed)
         self.stats.add(worker_id, exchange.call, seconds, failed=failed)
 
     async def close(self) -> None:
-        """End every call and connection to a worker."""
+        """End every call, and every connection to clients and workers."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for exchange in list(self._active):
-            exchange.abandon()
+        for connection in list(self.connections):
+            connection.stop(MasterUnreachable("the master is stopping: try again in a moment"))
         self.pools.close()
+        await asyncio.sleep(0)  # for the connections' ends to be heard
 
     def _may(self, head: RequestHead) -> bool:
         if self._expected is None:
@@ -133,11 +162,20 @@ class Gateway:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(self.limits.sweep_s)
             now = time.monotonic()
             for exchange in list(self._active):
                 if exchange.deadline < now:
-                    exchange.time_out()
+                    _guarded(exchange.client, exchange.time_out)
             for connection in list(self.connections):
-                connection.check_patience(now)
+                _guarded(connection, partial(connection.check_patience, now))
             self.pools.expire()
+
+
+def _guarded(connection: GatewayProtocol, work: Callable[[], None]) -> None:
+    """Run a part of the sweep: a bug in it must end one connection, not the sweep."""
+    try:
+        work()
+    except Exception:
+        logger.exception("a connection could not be swept, which is a bug")
+        connection.crashed()

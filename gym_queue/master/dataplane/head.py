@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
-from gym_queue.errors import GymQueueError, RequestMalformed, TooLarge
+from gym_queue.errors import GymQueueError, MethodNotAllowed, RequestMalformed, TooLarge
 
 MAX_HEAD_BYTES = 64 << 10
+MAX_FIELDS = 256
 CHUNKED = -1
 """Framing: the body comes in chunks."""
 UNTIL_CLOSE = -2
@@ -15,17 +17,25 @@ UNTIL_CLOSE = -2
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _FIELDS = rb"((?:" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*)\r\n"
-_REQUEST = re.compile(rb"(" + _TOKEN + rb") ([!-~]+) HTTP/1\.([01])\r\n" + _FIELDS)
-_REPLY = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?\r\n" + _FIELDS)
+_REQUEST_LINE = rb"(" + _TOKEN + rb") ([!-~]+) HTTP/1\.([01])\r\n"
+_STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?\r\n"
+_REQUEST = re.compile(_REQUEST_LINE + _FIELDS)
+_REPLY = re.compile(_STATUS_LINE + _FIELDS)
+REQUEST_LINE = re.compile(_REQUEST_LINE)
+STATUS_LINE = re.compile(_STATUS_LINE)
 _OURS = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding"
-    b" upgrade content-length authorization cookie host expect x-request-id x-master-timestamp".split()
+    b" upgrade content-length authorization cookie host expect idempotency-key x-request-id"
+    b" x-master-timestamp".split()
 )
 """Headers that are read here; those of one connection alone (RFC 9110, section 7.6.1) are not sent on."""
-_LENGTH = re.compile(rb"[0-9]{1,18}")
-_LINE_WITHOUT_CR = re.compile(rb"(?:^|[^\r])\n")
-_SENT_ON = frozenset({b"expect"})
+NOT_IN_TRAILERS = _OURS
+"""Fields that would change what was already decided by the head (RFC 9110, section 6.5.1)."""
+_SENT_ON = frozenset({b"expect", b"idempotency-key"})
 _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization"})
+_METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[([0-9A-Fa-f:.]+)\])(?::[0-9]*)?")
 
 
 @dataclass(slots=True)
@@ -43,6 +53,7 @@ class RequestHead:
     """Bytes of the body, or CHUNKED."""
     keep_alive: bool
     is_upgrade: bool
+    """Whether it asks for a WebSocket; other upgrades are not for a proxy to pass on."""
 
 
 @dataclass(slots=True)
@@ -58,20 +69,27 @@ class ReplyHead:
     keep_alive: bool
 
 
-def head_end(data: bytes | bytearray) -> int:
+def head_end(data: bytes, first_line: re.Pattern[bytes]) -> int:
     """Return where the head ends, 0 when more of it must come.
+
+    Args:
+        data: What has come.
+        first_line: REQUEST_LINE or STATUS_LINE; what cannot become a head is refused without waiting for its end.
 
     Raises:
         TooLarge: It is longer than any head should be.
-        RequestMalformed: A line ends without its carriage return.
+        RequestMalformed: A line ends without its carriage return, or the first line is not HTTP/1's.
     """
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
     if end >= 0:
         return end + 4
     if len(data) >= MAX_HEAD_BYTES:
-        raise TooLarge(f"the request's head is longer than {MAX_HEAD_BYTES >> 10} KiB: send less in headers")
-    if b"\n" in data and _LINE_WITHOUT_CR.search(data):
+        raise TooLarge(f"the head is longer than {MAX_HEAD_BYTES >> 10} KiB: send less in headers")
+    lines = data.count(b"\n")
+    if lines and data.count(b"\r\n") != lines:
         raise RequestMalformed("a header line ends without a carriage return: end lines with CR LF")
+    if lines and not first_line.match(data):
+        raise RequestMalformed("the first line is not HTTP/1's: send HTTP/1.1")
     return 0
 
 
@@ -83,18 +101,22 @@ def parse_request(head: bytes) -> RequestHead:
 
     Raises:
         RequestMalformed: It is not HTTP/1, or says two things about where its body ends.
+        MethodNotAllowed: Nothing here serves its method.
+        TooLarge: It has too many headers.
     """
     match = _REQUEST.fullmatch(head)
     if match is None:
         raise RequestMalformed("the request's head is not HTTP/1: check its request line and headers")
     method, target, minor, block = match.groups()
+    if method not in _METHODS:
+        raise MethodNotAllowed(f"the method {method[:40].decode()} is not served: use GET, POST or PUT")
     fields, rest = _split(block)
     is_http_10 = minor == b"0"
-    if not is_http_10 and b"host" not in fields:
-        raise RequestMalformed("the request has no Host header: send one")
+    _check_host(fields.get(b"host"), needed=not is_http_10)
     connection = fields.get(b"connection", b"").lower()
-    if connection not in (b"", b"keep-alive", b"close"):
-        rest = _without(rest, connection)
+    names = _names(connection)
+    if names:
+        rest = _without(rest, names)
     return RequestHead(
         method,
         target,
@@ -102,8 +124,13 @@ def parse_request(head: bytes) -> RequestHead:
         fields,
         rest,
         _framing(fields, is_http_10=is_http_10, default=0),
-        keep_alive=(b"keep-alive" in connection) if is_http_10 else b"close" not in connection,
-        is_upgrade=b"upgrade" in fields and b"upgrade" in connection,
+        b"keep-alive" in connection and b"close" not in names
+        if is_http_10
+        else not _closes(connection, names),
+        b"upgrade" in names
+        and not is_http_10
+        and method == b"GET"
+        and fields.get(b"upgrade", b"").lower() == b"websocket",
     )
 
 
@@ -116,30 +143,41 @@ def parse_reply(head: bytes, *, method: bytes) -> ReplyHead:
 
     Raises:
         RequestMalformed: It is not HTTP/1; the caller says whose fault that is.
+        TooLarge: It has too many headers.
     """
     match = _REPLY.fullmatch(head)
     if match is None:
-        raise RequestMalformed("the worker's reply is not HTTP/1")
+        raise RequestMalformed("the reply's head is not HTTP/1")
     minor, code, block = match.groups()
     status = int(code)
     fields, rest = _split(block)
-    framing = _framing(fields, is_http_10=False, default=UNTIL_CLOSE)
+    is_http_10 = minor == b"0"
+    framing = _framing(fields, is_http_10=is_http_10, default=UNTIL_CLOSE)
     if method == b"HEAD" or status < 200 or status in (204, 304):
         framing = 0
     connection = fields.get(b"connection", b"").lower()
-    if connection not in (b"", b"keep-alive", b"close"):
-        rest = _without(rest, connection)
-    keep_alive = b"close" not in connection and (minor == b"1" or b"keep-alive" in connection)
+    names = _names(connection)
+    if names:
+        rest = _without(rest, names)
+    keep_alive = not _closes(connection, names) and (not is_http_10 or b"keep-alive" in connection)
     return ReplyHead(
         status, head[: head.index(b"\r\n") + 2], fields, rest, framing, keep_alive and framing != UNTIL_CLOSE
     )
+
+
+def error_head(error: GymQueueError) -> bytes:
+    """Return the status line of an error's reply."""
+    return b"HTTP/1.1 %d %b\r\n" % (error.status, error.code.replace("_", " ").title().encode())
 
 
 def _split(block: bytes) -> tuple[dict[bytes, bytes], bytes]:
     """Return the headers read here, and the lines of the others."""
     fields: dict[bytes, bytes] = {}
     kept = []
-    for line in block.split(b"\r\n"):
+    lines = block.split(b"\r\n")
+    if len(lines) > MAX_FIELDS:
+        raise TooLarge(f"the head has more than {MAX_FIELDS} headers: send fewer")
+    for line in lines:
         name = line[: line.find(b":")].lower()
         if name not in _OURS:
             kept.append(line)
@@ -176,13 +214,32 @@ def _framing(fields: dict[bytes, bytes], *, is_http_10: bool, default: int) -> i
     return int(length)
 
 
-def _without(rest: bytes, connection: bytes) -> bytes:
+def _check_host(host: bytes | None, *, needed: bool) -> None:
+    if host is None:
+        if needed:
+            raise RequestMalformed("the request has no Host header: send one")
+        return
+    match = _HOST.fullmatch(host)
+    try:
+        if match is not None and (match[1] is None or IPv6Address(match[1].decode())):
+            return
+    except ValueError:
+        pass  # brackets around what is no address: told below
+    raise RequestMalformed("the Host header is not a host name or address: send the server's")
+
+
+def _names(connection: bytes) -> frozenset[bytes]:
+    """Return the options of a Connection header, in lower case; none for the two usual ones alone."""
+    if connection in (b"", b"keep-alive", b"close"):
+        return frozenset()
+    return frozenset(name.strip(b" \t") for name in connection.split(b",")) - {b""}
+
+
+def _closes(connection: bytes, names: frozenset[bytes]) -> bool:
+    return connection == b"close" or b"close" in names
+
+
+def _without(rest: bytes, names: frozenset[bytes]) -> bytes:
     """Drop the headers that a Connection header names as being of one connection alone."""
-    names = {name.strip() for name in connection.split(b",")}
     lines = rest.split(b"\r\n")
     return b"\r\n".join(line for line in lines if line.partition(b":")[0].lower() not in names)
-
-
-def error_head(error: GymQueueError) -> bytes:
-    """Return the status line of an error's reply."""
-    return b"HTTP/1.1 %d %s\r\n" % (error.status, error.code.replace("_", " ").title().encode())

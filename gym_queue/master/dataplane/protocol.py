@@ -4,58 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import socket
+import struct
 import time
-import uuid
-from typing import TYPE_CHECKING, Any, ClassVar, cast
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import Any
 
 from gym_queue.errors import GymQueueError, RequestMalformed
+from gym_queue.master.dataplane.appside import AppProtocol, new_id
 from gym_queue.master.dataplane.exchange import Exchange
-from gym_queue.master.dataplane.framing import Body, body_of
-from gym_queue.master.dataplane.head import CHUNKED, RequestHead, error_head, head_end, parse_request
+from gym_queue.master.dataplane.head import (
+    REQUEST_LINE,
+    RequestHead,
+    error_head,
+    head_end,
+    parse_request,
+)
 from gym_queue.web.requestid import SAFE_ID
 
-if TYPE_CHECKING:
-    from gym_queue.master.dataplane.gateway import Gateway
+logger = logging.getLogger(__name__)
 
-MAX_HELD_BYTES = 256 << 10
-"""Bytes of later, pipelined requests held while one is answered."""
-MAX_DRAIN_BYTES = 4 << 20
-"""Bytes read and dropped from a client that still sends after its answer, so that it gets to read it."""
-DRAIN_S = 2.0
-HEAD_TIMEOUT_S = 10.0
-"""Longest a head may take to come in."""
-BODY_SILENCE_S = 60.0
-"""Longest silence in the middle of a body."""
-IDLE_TIMEOUT_S = 75.0
+_RESET = struct.pack("ii", 1, 0)
 
 
-class GatewayProtocol(HttpToolsProtocol):
-    """One client's connection. Requests on it are answered one after the other.
-
-    Every request's head is parsed here, and its end is known here: uvicorn is fed whole messages and nothing of
-    what follows them, so that both paths refuse the same things and neither sees the other's bytes.
-    """
-
-    gateway: ClassVar[Gateway]
+class GatewayProtocol(AppProtocol):
+    """One client's connection. Requests on it are answered one after the other."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._held = bytearray()
-        self._app_body: Body | None = None
-        self._app_busy = False
         self._exchange: Exchange | None = None
-        self._draining = -1
-        self._paused = False
-        self._half_closed = False
-        self.will_close = False
-        self._waiting_since = 0.0
-        self._heard = 0.0
+        now = time.monotonic()
+        self._heard = now
+        self._idle_since = now
+        self._head_since = 0.0
+        self._draining_since = 0.0
+        self._unsent_bytes = 0
+        self._unsent_since = now
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._waiting_since = self._heard = time.monotonic()
+        if len(self.gateway.connections) >= self.gateway.limits.connections:
+            logger.warning("hung up on a client: there are %d already", len(self.gateway.connections))
+            transport.abort()
         self.gateway.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -66,96 +57,108 @@ class GatewayProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = time.monotonic()
-        if self._draining >= 0:
-            self._drain(len(data))
-            return
-        exchange = self._exchange
-        if exchange is not None and (not exchange.request_done or exchange.is_tunnel):
-            data = self._feed_exchange(exchange, data)
-        elif self._app_body is not None and not self._app_body.is_done:
-            data = self._feed_app(self._app_body, data)
-        if not data:
-            return
-        if self._held or self._is_busy():
-            self._hold(data)
-        else:
-            self._next(data)
+        try:
+            self._take(data)
+        except Exception:
+            logger.exception("a client's request broke off, which is a bug")
+            self.crashed()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the sending side open while an answer is due to a client that only ended its own side."""
-        self._half_closed = True
-        if self._exchange is not None and self._exchange.request_done:
-            self.will_close = True
+        self.half_closed = True
+        if self._draining_since:
+            return False
+        if self._held and not self._is_busy():
+            self._take_held()
+        if self._exchange is not None:
+            return self._exchange.request_done and not self._exchange.is_tunnel
+        if self.app_busy and self.app_body.is_done:
+            self.tell_app_of_eof()
             return True
-        return self._app_busy and self._app_body is not None and self._app_body.is_done
+        return False
 
     def pause_writing(self) -> None:
+        super().pause_writing()
         if self._exchange is not None:
             self._exchange.pause(paused=True)
-        super().pause_writing()
 
     def resume_writing(self) -> None:
+        super().resume_writing()
         if self._exchange is not None:
             self._exchange.pause(paused=False)
-        super().resume_writing()
-
-    def check_patience(self, now: float) -> None:
-        """Hang up on a client that is idle, or sends its request too slowly."""
-        if self._is_busy():
-            body_comes = self._exchange is not None and not self._exchange.request_done
-            body_comes = body_comes or (self._app_body is not None and not self._app_body.is_done)
-            if body_comes and not self._paused and now - self._heard > BODY_SILENCE_S:
-                self.transport.abort()
-        elif now - self._waiting_since > (HEAD_TIMEOUT_S if self._held else IDLE_TIMEOUT_S):
-            self.transport.close()
+        elif self._held:
+            self.loop.call_soon(self._take_held)
 
     def shutdown(self) -> None:
-        """Close now, or after the call that is being forwarded."""
-        if self._exchange is None:
+        """Close now, or after the call that is being answered."""
+        exchange = self._exchange
+        if exchange is not None and not exchange.is_tunnel:
+            self.will_close = True
+        elif exchange is None and self.app_busy:
+            self.will_close = True
             super().shutdown()
         else:
-            self.will_close = True
+            self.transport.close()
 
-    def on_response_complete(self) -> None:
-        """The app has answered: the next request may come."""
-        super().on_response_complete()
-        self._unset_keepalive_if_required()  # idle connections are swept by the gateway
-        self._app_busy = False
-        if self._app_body is not None and not self._app_body.is_done:
-            self._linger()
+    def check_patience(self, now: float) -> None:
+        """Hang up on a client that is idle, or sends or reads too slowly."""
+        limits = self.gateway.limits
+        if self._is_stuck(now):
+            self.transport.abort()
+        elif self.transport.is_closing():
             return
-        self._after_answer()
+        elif self._draining_since:
+            if now - self._heard > limits.drain_silence_s or now - self._draining_since > limits.drain_s:
+                self.transport.close()
+        elif self._is_busy():
+            if self._body_comes() and not self.flow.read_paused and now - self._heard > limits.silence_s:
+                self.transport.abort()
+        elif self._head_since:
+            if now - self._head_since > limits.head_s:
+                self.transport.close()
+        elif now - self._idle_since > limits.idle_s:
+            self.transport.close()
 
-    def send_400_response(self, msg: str) -> None:
-        self.answer_error(RequestMalformed(f"{msg} Send valid HTTP/1.1"), self._new_id(), keep_alive=False)
+    def crashed(self) -> None:
+        """Hang up on this client alone: a bug of ours, already logged, has left its request half done."""
+        self.gateway.bug_count += 1
+        self.transport.abort()
 
-    def write(self, data: bytes) -> None:
+    def stop(self, error: GymQueueError) -> None:
+        """End the connection now, answering a call that is being forwarded with an error."""
+        self.will_close = True
+        if self._exchange is not None:
+            self._exchange.fail(error)
+        self.transport.close()
+
+    def write(self, data: bytes | memoryview) -> None:
         """Send bytes to the client."""
         self.transport.write(data)
 
     def pause_client(self) -> None:
         """Read no more from the client for now."""
-        if not self._paused and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
+        if not self.transport.is_closing():
+            self.flow.pause_reading()
 
     def resume_client(self) -> None:
         """Read on."""
-        if self._paused and not self.transport.is_closing():
-            self._paused = False
-            self.transport.resume_reading()
+        if self.flow.read_paused and not self.transport.is_closing():
+            self._heard = time.monotonic()
+            self.flow.resume_reading()
 
     def close(self) -> None:
         """Close once everything written is sent."""
         self.transport.close()
 
     def abort(self) -> None:
-        """Hang up at once: the client must not take what it got for whole."""
+        """Hang up at once, by a reset: the client must not take what it got for whole."""
+        if not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
     def tunnel_open(self) -> None:
         """Send what the client said before the other side agreed to a tunnel."""
+        self.resume_client()
         held, self._held = bytes(self._held), bytearray()
         if held and self._exchange is not None:
             self._exchange.feed(held)
@@ -163,58 +166,103 @@ class GatewayProtocol(HttpToolsProtocol):
     def exchange_done(self, *, request_done: bool) -> None:
         """A forwarded call is answered."""
         self._exchange = None
-        self.resume_client()
-        if not request_done:
-            self._linger()
+        if request_done:
+            self.after_answer()
         else:
-            self._after_answer()
+            self.linger()
 
-    def answer_error(self, error: GymQueueError, request_id: bytes, *, keep_alive: bool) -> None:
-        """Answer with an error of ours."""
+    def answer_error(
+        self, error: GymQueueError, request_id: bytes, *, keep_alive: bool, is_head: bool = False
+    ) -> None:
+        """Answer with an error of ours, and close unless the connection can be kept alive."""
         self._exchange = None
         if self.transport.is_closing():
             return
         body = json.dumps(error.to_wire(request_id.decode())).encode()
         stay = keep_alive and not self.will_close
-        retry = (
-            b"retry-after: %d\r\n" % max(1, round(error.details["retry_after_s"]))
-            if "retry_after_s" in error.details
-            else b""
-        )
         self.write(
-            error_head(error)
-            + b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
-            % (len(body), request_id)
-            + retry
-            + (b"\r\n" if stay else b"connection: close\r\n\r\n")
-            + body
+            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
+            % (
+                error_head(error),
+                len(body),
+                request_id,
+                b"" if stay else b"connection: close\r\n",
+                b"" if is_head else body,
+            )
         )
-        self.resume_client()
         if stay:
-            self._after_answer()
+            self.after_answer()
         else:
-            self._linger()
+            self.linger()
 
-    def _is_busy(self) -> bool:
-        return self._exchange is not None or self._app_busy
+    def after_answer(self) -> None:
+        """An answer is out: close, or take the next request."""
+        if self.transport.is_closing():
+            return
+        if self.will_close or (self.half_closed and not self._held):
+            self.transport.close()
+            return
+        self._idle_since = time.monotonic()
+        self.resume_client()
+        if self._held:
+            self.loop.call_soon(self._take_held)
+
+    def linger(self) -> None:
+        """Let a client that still sends read its answer before the connection goes (RFC 9112, section 9.6)."""
+        if self.transport.is_closing():
+            return
+        self._held.clear()
+        if self.half_closed:
+            self.transport.close()
+            return
+        self.resume_client()
+        self._draining_since = self._heard = time.monotonic()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _take(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        if self._draining_since:
+            return
+        exchange = self._exchange
+        if exchange is not None:
+            if not exchange.request_done or exchange.is_tunnel:
+                data = self._feed(exchange, data)
+        elif self.app_busy and not self.app_body.is_done:
+            data = self.feed_app(data)
+        if not data:
+            return
+        if self._is_busy():
+            self._hold(data)
+        elif self._held:
+            data, self._held = bytes(self._held) + data, bytearray()
+            self._next(data)
+        else:
+            self._next(data)
+
+    def _feed(self, exchange: Exchange, data: bytes) -> bytes:
+        try:
+            return data[exchange.feed(data) :]
+        except RequestMalformed as error:
+            exchange.fail(error)
+            return b""
 
     def _next(self, data: bytes) -> None:
         """Take the next request's head, once it is whole."""
         if data[:2] == b"\r\n":
             data = data[2:]  # RFC 9112, section 2.2: an empty line before a request is passed over
         try:
-            end = head_end(data)
+            end = head_end(data, REQUEST_LINE)
             if not end:
                 self._held += data
-                self._waiting_since = self._waiting_since or time.monotonic()
+                self._head_since = self._head_since or self._heard
                 return
+            self._head_since = 0.0
             head = parse_request(data[:end])
+            rest = self._begin(head, data[:end], data[end:])
         except GymQueueError as error:
-            self.answer_error(error, self._new_id(), keep_alive=False)
+            self.answer_error(error, new_id(), keep_alive=False)
             return
-        self._waiting_since = 0.0
-        self._unset_keepalive_if_required()
-        rest = self._begin(head, data[:end], data[end:])
         if rest and not self.transport.is_closing():
             self._hold(rest)
 
@@ -224,105 +272,55 @@ class GatewayProtocol(HttpToolsProtocol):
             self.will_close = True
         found = self.gateway.route(head)
         if found is None:
-            self._app_busy = True
-            self._app_body = body_of(head.framing)
-            super().data_received(self._for_app(head, raw))
-            return self._feed_app(self._app_body, rest) if not self._app_body.is_done else rest
+            return self.start_app(head, raw, rest)
         route, call = found
-        exchange = Exchange(self, head, route, call, self._request_id(head), self.gateway.deadline())
-        self._exchange = exchange
+        exchange = self._exchange = Exchange(self, head, route, call, _request_id(head))
         self.gateway.on_start(exchange)
-        return rest[self._guarded(lambda: exchange.start(self.gateway.pools.get(route.worker_url), rest)) :]
-
-    def _feed_exchange(self, exchange: Exchange, data: bytes) -> bytes:
-        taken = self._guarded(lambda: exchange.feed(data))
-        return b"" if self._exchange is not exchange and self.transport.is_closing() else data[taken:]
-
-    def _guarded(self, feed: Any) -> int:
-        """Run a feed; a broken body ends the call on both sides."""
+        pool = self.gateway.pools.get(route.worker_url)
         try:
-            return cast(int, feed())
+            return rest[exchange.start(pool, rest) :]
         except RequestMalformed as error:
-            if self._exchange is not None:
-                self._exchange.fail(error)
-            return 1 << 62
+            exchange.fail(error)
+            return b""
 
-    def _feed_app(self, body: Body, data: bytes) -> bytes:
-        if not data:
-            return b""
-        try:
-            taken = body.take(data)
-        except RequestMalformed as error:
-            self.answer_error(error, self._new_id(), keep_alive=False)
-            return b""
-        super().data_received(data[:taken])
-        if self._draining >= 0:
-            return b""
-        return data[taken:]
+    def _is_busy(self) -> bool:
+        """Whether the next request must wait; also while the client does not read the answers it has."""
+        return self._exchange is not None or self.app_busy or self.flow.write_paused
+
+    def _body_comes(self) -> bool:
+        if self._exchange is not None:
+            return not self._exchange.request_done
+        return self.app_busy and not self.app_body.is_done
 
     def _hold(self, data: bytes) -> None:
         self._held += data
-        if len(self._held) > MAX_HELD_BYTES and self._is_busy():
+        if len(self._held) > self.gateway.limits.held_bytes:
             self.pause_client()
 
-    def _after_answer(self) -> None:
-        """Close, or take the next request."""
-        if self.transport.is_closing():
-            return
-        if self.will_close or (self._half_closed and not self._held):
-            self.transport.close()
-            return
-        self._waiting_since = time.monotonic()
-        self.resume_client()
-        if self._held:
-            self.loop.call_soon(self._take_held)
-
     def _take_held(self) -> None:
-        if self._is_busy() or self.transport is None or self.transport.is_closing():
+        if self._is_busy() or self.transport.is_closing():
             return
         held, self._held = bytes(self._held), bytearray()
-        if held:
-            self._next(held)
-        if self._half_closed and not self._is_busy():
+        try:
+            if held:
+                self._next(held)
+        except Exception:
+            logger.exception("a client's pipelined request broke off, which is a bug")
+            self.crashed()
+        if self.half_closed and not self._is_busy() and not self._draining_since:
             self.transport.close()
 
-    def _linger(self) -> None:
-        """Let a client that still sends read its answer before the connection goes (RFC 9112, section 9.6)."""
-        if self.transport.is_closing():
-            return
-        self._draining = 0
-        self._held.clear()
-        self.resume_client()
-        if self._half_closed:
-            self.transport.close()
-        else:
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            self.loop.call_later(DRAIN_S, self.transport.close)
+    def _is_stuck(self, now: float) -> bool:
+        """Whether the client has not taken a byte of what it is sent for too long."""
+        size = self.transport.get_write_buffer_size()
+        if size == 0 or size != self._unsent_bytes:
+            self._unsent_bytes, self._unsent_since = size, now
+            return False
+        return now - self._unsent_since > self.gateway.limits.silence_s
 
-    def _drain(self, size: int) -> None:
-        self._draining += size
-        if self._draining > MAX_DRAIN_BYTES:
-            self.transport.abort()
 
-    def _request_id(self, head: RequestHead) -> bytes:
-        given = head.fields.get(b"x-request-id", b"")
-        if given and given.isascii() and SAFE_ID.fullmatch(given.decode()):
-            return given
-        return self._new_id()
-
-    @staticmethod
-    def _new_id() -> bytes:
-        return uuid.uuid4().hex.encode()
-
-    def _for_app(self, head: RequestHead, raw: bytes) -> bytes:
-        """Return the head for uvicorn; an upgrade that nothing here serves is left out."""
-        if not head.is_upgrade:
-            return raw
-        lines = [b"%b %b HTTP/1.%d\r\n" % (head.method, head.target, 0 if head.is_http_10 else 1), head.rest]
-        for name in (b"host", b"authorization", b"cookie", b"content-length", b"x-request-id"):
-            if name in head.fields:
-                lines.append(name + b": " + head.fields[name] + b"\r\n")
-        if head.framing == CHUNKED:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        return b"".join((*lines, b"\r\n"))
+def _request_id(head: RequestHead) -> bytes:
+    given = head.fields.get(b"x-request-id")
+    if given and given.isascii() and SAFE_ID.fullmatch(given.decode()):
+        return given
+    return new_id()

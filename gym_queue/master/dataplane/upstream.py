@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import select
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import urlsplit
 
-logger = logging.getLogger(__name__)
-
-CONNECT_TIMEOUT_S = 5.0
-IDLE_EXPIRY_S = 55.0
-"""Below the 75 s after which our workers hang up, so that a request seldom meets a closing connection."""
-MAX_IDLE = 1024
-"""Idle connections kept per worker."""
-MAX_CONNECTIONS = 4096
-"""Connections per worker; further calls wait for one."""
+from gym_queue.master.dataplane.limits import Limits
 
 
 class Listener(Protocol):
@@ -37,7 +28,7 @@ class Listener(Protocol):
 class UpstreamConnection(asyncio.Protocol):
     """One connection to a worker; used by one exchange at a time."""
 
-    __slots__ = ("idle_since", "keep_alive", "listener", "pool", "transport")
+    __slots__ = ("_readable", "idle_since", "keep_alive", "listener", "pool", "transport")
 
     def __init__(self, pool: UpstreamPool) -> None:
         self.pool = pool
@@ -46,10 +37,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.keep_alive = True
         """Whether the worker will take another request on it."""
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._readable = select.poll()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self.transport = transport  # type: ignore[assignment]
+        self._readable.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self.pool.open.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Hand on a reply's bytes; a worker that speaks unasked is hung up on."""
@@ -59,12 +53,13 @@ class UpstreamConnection(asyncio.Protocol):
             self.listener.upstream_data(data)
 
     def eof_received(self) -> bool:
-        """Close: a worker that has ended its side answers no more."""
-        return False
+        """Hang up: a worker that has ended its side answers no more, and may not read what is still unsent."""
+        self.transport.abort()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever used it, and the pool."""
-        self.pool.forget()
+        self.pool.forget(self)
         if self.listener is not None:
             listener, self.listener = self.listener, None
             listener.upstream_closed(exc)
@@ -79,10 +74,17 @@ class UpstreamConnection(asyncio.Protocol):
         if self.listener is not None:
             self.listener.upstream_paused(paused=False)
 
+    def is_usable(self) -> bool:
+        """Whether an idle connection is still open, as far as this machine knows; its end may wait to be read."""
+        return not self.transport.is_closing() and not self._readable.poll(0)
+
     def release(self) -> None:
         """Give the connection back, its reply fully read."""
         self.listener = None
-        self.pool.put(self)
+        if self.transport.get_write_buffer_size():  # answered before it read the whole request
+            self.close()
+        else:
+            self.pool.put(self)
 
     def close(self) -> None:
         """End the connection, telling nobody."""
@@ -95,24 +97,27 @@ class UpstreamPool:
 
     Args:
         url: The worker's URL.
+        limits: How many, how long.
         loop: The loop everything lives on.
     """
 
-    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
-        parts = urlsplit(url)
-        self.host, self.port = parts.hostname or "", parts.port or 80
-        self.host_header = parts.netloc.encode("latin-1")
-        self._loop = loop
+    def __init__(self, url: str, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        self._url, self._limits, self._loop = url, limits, loop
+        self.host_header = url.partition("://")[2].rstrip("/").encode()
+        self.open: set[UpstreamConnection] = set()
+        self._opening = 0
         self._idle: deque[UpstreamConnection] = deque()
-        self._count = 0
         self._waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
+        self._was_empty = False
 
     def idle(self) -> UpstreamConnection | None:
         """Return a connection that is ready at once, the one used last; None when there is none."""
+        self._was_empty = False
         while self._idle:
             connection = self._idle.pop()
-            if not connection.transport.is_closing():
+            if connection.is_usable():
                 return connection
+            connection.close()
         return None
 
     async def connect(self) -> UpstreamConnection:
@@ -120,23 +125,22 @@ class UpstreamPool:
 
         Raises:
             OSError: The worker refuses, cannot be reached, or does not answer in time.
+            ValueError: Its URL cannot be connected to.
         """
-        while self._count >= MAX_CONNECTIONS:
-            waiter: asyncio.Future[UpstreamConnection | None] = self._loop.create_future()
-            self._waiters.append(waiter)
-            freed = await waiter
-            if freed is not None:
+        while self.count >= self._limits.worker_connections:
+            freed = await self._next_free()
+            if freed is not None and not freed.transport.is_closing():
                 return freed
-        self._count += 1
+        self._opening += 1
+        connection = UpstreamConnection(self)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, connection = await self._loop.create_connection(
-                    lambda: UpstreamConnection(self), self.host, self.port
-                )
+            async with asyncio.timeout(self._limits.connect_s):
+                await self._open(connection)
         except BaseException:
-            self._count -= 1
-            self._wake()
+            self._opening -= 1
+            self.forget(connection)  # not every loop tells a connection that was given up at once of its end
             raise
+        self._opening -= 1
         return connection
 
     def put(self, connection: UpstreamConnection) -> None:
@@ -148,22 +152,28 @@ class UpstreamPool:
             if not waiter.done():
                 waiter.set_result(connection)
                 return
-        if len(self._idle) >= MAX_IDLE:
+        if len(self._idle) >= self._limits.worker_idle:
             connection.close()
             return
         connection.idle_since = time.monotonic()
         self._idle.append(connection)
 
-    def forget(self) -> None:
+    def forget(self, connection: UpstreamConnection) -> None:
         """Count a connection that has ended."""
-        self._count -= 1
+        self.open.discard(connection)
         self._wake()
 
-    def expire(self) -> None:
-        """Close connections that were idle too long; the oldest stand first."""
-        limit = time.monotonic() - IDLE_EXPIRY_S
+    def expire(self) -> bool:
+        """Close connections that were idle too long; the oldest stand first.
+
+        Returns:
+            Whether nobody has used the pool since the last time, and nothing is left in it.
+        """
+        limit = time.monotonic() - self._limits.worker_idle_s
         while self._idle and (self._idle[0].idle_since < limit or self._idle[0].transport.is_closing()):
             self._idle.popleft().close()
+        was_empty, self._was_empty = self._was_empty, self.count == 0 and not self._waiters
+        return was_empty and self._was_empty
 
     def close(self) -> None:
         """Close every idle connection."""
@@ -173,7 +183,32 @@ class UpstreamPool:
     @property
     def count(self) -> int:
         """Connections that are open or being opened."""
-        return self._count
+        return len(self.open) + self._opening
+
+    async def _open(self, connection: UpstreamConnection) -> None:
+        parts = urlsplit(self._url)
+        is_tls = parts.scheme == "https"
+        await self._loop.create_connection(
+            lambda: connection,
+            parts.hostname or "",
+            parts.port or (443 if is_tls else 80),
+            ssl=is_tls or None,
+        )
+
+    async def _next_free(self) -> UpstreamConnection | None:
+        """Wait for a connection, or for room to make one."""
+        waiter: asyncio.Future[UpstreamConnection | None] = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():  # it came too late: it is the next one's
+                freed = waiter.result()
+                if freed is None:
+                    self._wake()
+                else:
+                    self.put(freed)
+            raise
 
     def _wake(self) -> None:
         while self._waiters:
@@ -187,25 +222,29 @@ class UpstreamPools:
     """The pools of all workers, by URL.
 
     Args:
-        on_idle: Tells whether a worker's URL is still of use.
+        limits: Of each pool.
     """
 
-    def __init__(self, on_idle: Callable[[str], bool] = lambda _url: True) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._pools: dict[str, UpstreamPool] = {}
-        self._is_used = on_idle
 
     def get(self, url: str) -> UpstreamPool:
         """Return the pool of a worker."""
         pool = self._pools.get(url)
         if pool is None:
-            pool = self._pools[url] = UpstreamPool(url, asyncio.get_running_loop())
+            pool = self._pools[url] = UpstreamPool(url, self._limits, asyncio.get_running_loop())
         return pool
 
+    @property
+    def count(self) -> int:
+        """Connections to all workers."""
+        return sum(pool.count for pool in self._pools.values())
+
     def expire(self) -> None:
-        """Close connections that were idle too long, and forget pools without any."""
+        """Close connections that were idle too long, and forget pools that nobody uses."""
         for url, pool in list(self._pools.items()):
-            pool.expire()
-            if pool.count == 0 and not self._is_used(url):
+            if pool.expire():
                 del self._pools[url]
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from gym_queue.dashboard.pages import OPEN_PATHS, add_pages
+from gym_queue.master.admission import Admission
 from gym_queue.master.creates import Creates
 from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.dispatch import HttpDispatcher
@@ -41,7 +42,15 @@ def make_parts(client: httpx.AsyncClient, *, token: str | None = TOKEN) -> Maste
     )
     gateway = Gateway(routes, fleet, token=token, worker_token=TOKEN, timeout_s=5)
     return MasterParts(
-        fleet, routes, creates, gateway, TaskStats(), lambda _host, _peer: None, token, time.time()
+        fleet,
+        Admission(fleet, client),
+        routes,
+        creates,
+        gateway,
+        TaskStats(),
+        lambda _host, _peer: None,
+        token,
+        time.time(),
     )
 
 

@@ -26,6 +26,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     changes: int = 0
     lost: list[str] = field(default_factory=list)
+    strays: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.routes = Routes(clock=self.clock)
@@ -34,6 +35,7 @@ class World:
             FleetTimes(heartbeat_s=5, unhealthy_s=30, dead_s=90),
             on_change=self._changed,
             on_lost=lambda worker_id, _queues: self.lost.append(worker_id),
+            on_stray=lambda env_id, worker_id, _url: self.strays.append((env_id, worker_id)),
             clock=self.clock,
             wall=self.clock,
         )
@@ -48,9 +50,9 @@ class World:
         self.fleet.register(
             Registration(
                 worker_id=worker_id,
-                url=f"http://{worker_id}:5900",
+                url=more.pop("url", f"http://{worker_id}:5900"),
                 max_envs=max_envs,
-                metadata={"available_runners": runners},
+                metadata={"available_runners": runners, "pid": more.pop("pid", None)},
                 queues=more.pop("queues", queues),
                 **more,
             )

@@ -1,78 +1,19 @@
 import asyncio
-from dataclasses import dataclass, field
 
 import pytest
 
-from gym_queue.errors import Cancelled, NoCapacity, RequestInvalid, RunnerFailed, SpecInvalid
-from gym_queue.master.creates import Creates
+from gym_queue.errors import (
+    BadReply,
+    Cancelled,
+    Conflict,
+    GymQueueError,
+    NoCapacity,
+    RequestInvalid,
+    RunnerFailed,
+    SpecInvalid,
+)
 from gym_queue.master.placement import Placement
-from gym_queue.protocol.sessions import CreateReply, CreateRequest
-
-
-@dataclass
-class HandDispatcher:
-    """A dispatcher whose outcomes the test decides: one future a create."""
-
-    sent: list[tuple[str, Placement]] = field(default_factory=list)
-    outcomes: dict[str, asyncio.Future[CreateReply]] = field(default_factory=dict)
-
-    async def open(self, placement: Placement, request: CreateRequest) -> CreateReply:
-        env_id = str(request.env_id)
-        self.sent.append((env_id, placement))
-        self.outcomes[env_id] = asyncio.get_running_loop().create_future()
-        return await self.outcomes[env_id]
-
-    def worker_lost(self, worker_id: str) -> None:
-        """Nothing is on the way that a test did not decide."""
-
-    def succeed(self, env_id: str) -> None:
-        worker_id = dict(self.sent)[env_id].worker_id
-        self.outcomes[env_id].set_result(
-            CreateReply(env_id=env_id, worker_id=worker_id, worker_url=f"http://{worker_id}:5900")
-        )
-
-    def fail(self, env_id: str, error: Exception) -> None:
-        self.outcomes[env_id].set_exception(error)
-
-
-class Desk:
-    """Creates under test, with what they undid."""
-
-    def __init__(self, world, queue_timeout_s=60.0):
-        self.world, self.hand, self.undone = world, HandDispatcher(), []
-        self.creates = Creates(
-            world.fleet,
-            world.routes,
-            celery=self.hand,
-            http=self.hand,
-            undo=self._undo,
-            queue_timeout_s=queue_timeout_s,
-            clock=world.clock,
-        )
-        world.fleet.on_change = self.creates.pump
-
-    async def _undo(self, reply):
-        self.undone.append(reply.env_id)
-
-    async def ask(self, env_id, **fields):
-        fields.setdefault("env_dir", "terminal_env")
-        task = asyncio.ensure_future(self.creates.create(CreateRequest(env_id=env_id, **fields)))
-        await settle()
-        return task
-
-    @property
-    def sent_ids(self):
-        return [env_id for env_id, _ in self.hand.sent]
-
-
-async def settle():
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
-def run(test):
-    """Run an async test on a fresh loop."""
-    return lambda world: asyncio.run(test(world, Desk(world)))
+from tests.unit.master.desk import Desk, run, settle
 
 
 @run
@@ -249,3 +190,131 @@ async def test_a_shutdown_answers_every_create(world, desk):
     for task in tasks:
         with pytest.raises(NoCapacity, match="shutting down"):
             await task
+
+
+@run
+async def test_a_workers_own_id_is_routed_and_answered(world, desk):
+    world.register("w1", max_envs=1, runners=["local"])
+    asked = await desk.ask("e1")
+    desk.hand.succeed("e1", as_id="other")
+    assert (await asked).env_id == "other"
+    assert world.routes.forwardable("other").worker_id == "w1"
+    assert world.routes.find("e1") is None
+    assert world.routes.count("w1") == 1
+
+
+@run
+async def test_a_retry_finds_what_its_worker_called_otherwise(world, desk):
+    world.register("w1", runners=["local"])
+    asked = await desk.ask("e1")
+    desk.hand.succeed("e1", as_id="other")
+    assert await (await desk.ask("e1")) == await asked
+    assert desk.sent_ids == ["e1"]
+
+
+@run
+async def test_a_worker_cannot_answer_with_an_environment_of_another(world, desk):
+    world.register("w1", runners=["local"])
+    world.beat("w1", "taken")
+    world.register("w2", runners=["docker"])
+    asked = await desk.ask("e1", runner="docker")
+    desk.hand.succeed("e1", as_id="taken")
+    with pytest.raises(BadReply, match="lives on worker w1"):
+        await asked
+    assert world.routes.forwardable("taken").worker_id == "w1"
+    assert world.routes.count("w2") == 0
+
+
+@run
+async def test_a_bug_on_the_way_is_answered_and_frees_the_slot(world, desk):
+    world.register("w1", runners=["local"])
+    asked = await desk.ask("e1")
+    desk.hand.fail("e1", ZeroDivisionError())
+    with pytest.raises(GymQueueError, match="its log has the details"):
+        await asked
+    assert world.routes.count("w1") == 0
+
+
+@run
+async def test_a_retry_after_the_client_left_gets_the_environment(world, desk):
+    world.register("w1", runners=["local"])
+    first = await desk.ask("e1")
+    first.cancel()
+    await settle()
+    again = await desk.ask("e1")
+    desk.hand.succeed("e1")
+    assert (await again).env_id == "e1"
+    assert (desk.sent_ids, desk.undone) == (["e1"], [])
+
+
+@run
+async def test_a_retry_while_the_first_is_undone_gets_a_new_environment_after_it(world, desk):
+    world.register("w1", runners=["local"])
+    desk.undo_gate.clear()
+    (await desk.ask("e1")).cancel()
+    await settle()
+    desk.hand.succeed("e1")
+    again = await desk.ask("e1")
+    assert desk.sent_ids == ["e1"]
+    desk.undo_gate.set()
+    await settle()
+    desk.hand.succeed("e1")
+    assert (await again).env_id == "e1"
+    assert (desk.sent_ids, desk.undone) == (["e1", "e1"], ["e1"])
+
+
+@run
+async def test_an_undone_environment_counts_as_closed_before_it_is(world, desk):
+    world.register("w1", runners=["local"])
+    desk.undo_gate.clear()
+    asked = await desk.ask("e1")
+    desk.creates.cancel("e1")
+    desk.hand.succeed("e1")
+    await settle()
+    assert world.routes.ended("e1") == "closed"
+    assert world.routes.closed_count == 0
+    desk.undo_gate.set()
+    with pytest.raises(Cancelled):
+        await asked
+
+
+@run
+async def test_a_cancelled_create_counts_as_closed(world, desk):
+    world.register("w1", max_envs=1, runners=["local"])
+    await desk.ask("e1")
+    asked = await desk.ask("e2")
+    assert desk.creates.cancel("e2")
+    assert world.routes.ended("e2") == "closed"
+    with pytest.raises(Cancelled):
+        await asked
+
+
+@run
+async def test_another_request_under_the_same_id_is_a_conflict(world, desk):
+    world.register("w1", runners=["local"])
+    asked = await desk.ask("e1", task_id="a")
+    with pytest.raises(Conflict, match="another request"):
+        await (await desk.ask("e1", task_id="b"))
+    desk.hand.succeed("e1")
+    await asked
+    with pytest.raises(Conflict, match="another request"):
+        await (await desk.ask("e1", task_id="b"))
+    assert (await (await desk.ask("e1", task_id="a", queue_timeout_s=1, priority=3))).env_id == "e1"
+
+
+@pytest.mark.parametrize("runner", ["dockre", 7, ["docker"], {}])
+def test_an_unknown_runner_in_the_spec_is_a_wrong_request(world, runner):
+    async def test():
+        with pytest.raises(RequestInvalid, match=r"env_spec.runner: .* is unknown"):
+            await (await Desk(world).ask("e1", env_dir=None, env_spec={"runner": runner}))
+
+    asyncio.run(test())
+
+
+@run
+async def test_after_a_shutdown_creates_are_refused(world, desk):
+    world.register("w1", runners=["local"])
+    desk.creates.stop()
+    with pytest.raises(NoCapacity, match="shutting down"):
+        await (await desk.ask("e1"))
+    assert desk.sent_ids == []

@@ -153,3 +153,79 @@ def test_every_sign_of_room_is_told(world):
     world.fleet.set_draining("w1", draining=True)
     world.fleet.deregister("w1", "left")
     assert world.changes == 4
+
+
+def test_a_worker_that_registers_again_keeps_everything(world):
+    world.register("w1", pid=1)
+    ready(world, "e1", "w1")
+    world.fleet.set_draining("w1", draining=True)
+    world.beat("w1", "e1", sequence=7)
+    world.register("w1", pid=1)
+    assert world.fleet.status("w1") is WorkerStatus.DRAINING
+    assert world.lost == []
+    assert not world.beat("w1", sequence=7)
+    assert world.routes.forwardable("e1")
+
+
+@pytest.mark.parametrize("change", [{"pid": 2}, {"url": "http://elsewhere:1"}])
+def test_a_new_process_under_a_known_id_loses_what_it_does_not_report(world, change):
+    world.register("w1", pid=1)
+    ready(world, "e1", "w1")
+    ready(world, "e2", "w1")
+    world.fleet.set_draining("w1", draining=True)
+    world.register("w1", **{"pid": 1, **change})
+    assert world.lost == ["w1"]
+    assert world.fleet.status("w1") is WorkerStatus.HEALTHY
+    world.beat("w1", "e2")
+    with pytest.raises(EnvLost, match="started anew"):
+        world.routes.forwardable("e1")
+    assert world.routes.forwardable("e2").worker_url == change.get("url", "http://w1:5900")
+
+
+def test_the_queues_of_a_worker_started_anew_are_kept(world):
+    gone = []
+    world.fleet.on_lost = lambda worker_id, queues: gone.append(queues)
+    world.register("w1", runners=["local"], pid=1)
+    world.register("w1", runners=["local"], pid=2)
+    world.fleet.deregister("w1", "left")
+    assert gone == [frozenset(), frozenset({"env.local.w1"})]
+
+
+def test_an_environment_on_two_workers_is_closed_on_the_one_it_is_not_routed_to(world):
+    world.register("w1")
+    world.register("w2")
+    ready(world, "e1", "w1")
+    world.beat("w2", "e1")
+    assert world.strays == [("e1", "w2")]
+    assert world.routes.forwardable("e1").worker_id == "w1"
+
+
+def test_a_worker_that_comes_back_under_another_id_keeps_its_environments(world):
+    world.register("w1")
+    ready(world, "e1", "w1")
+    world.register("w2", url="http://w1:5900")
+    world.beat("w2", "e1")
+    assert world.strays == []
+    assert world.routes.forwardable("e1").worker_id == "w2"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_lost_environment_that_comes_back_is_closed_if_its_client_heard_of_the_loss(world, told):
+    world.register("w1")
+    ready(world, "e1", "w1")
+    world.clock.now += 91
+    world.fleet.tick()
+    if told:
+        with pytest.raises(EnvLost):
+            world.routes.forwardable("e1")
+    world.register("w1")
+    world.beat("w1", "e1")
+    assert (world.strays == [("e1", "w1")], world.routes.find("e1") is None) == (told, told)
+
+
+def test_a_closed_environment_that_its_worker_still_has_is_closed_there(world):
+    world.register("w1")
+    ready(world, "e1", "w1")
+    world.routes.remove("e1", "closed")
+    world.beat("w1", "e1")
+    assert world.strays == [("e1", "w1")]

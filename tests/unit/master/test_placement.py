@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from gym_queue.master.fleet import WorkerSnapshot
 from gym_queue.master.placement import Need, Placement, Unplaceable, need_of, place
+from gym_queue.master.records import WorkerSnapshot
 from gym_queue.protocol.fleet import Resources, WorkerStatus
 from gym_queue.protocol.sessions import CreateRequest
 
@@ -118,4 +118,4 @@ def test_resources_that_are_none_ask_for_nothing(raw):
 def test_resources_come_from_the_spec():
     need = need_of(CreateRequest(env_spec={"resources": {"cpu": 2, "mem_gb": 0.5, "gpu": 1}}))
     assert need.resources == Resources(cpu=2, mem_gb=0.5, gpu=1)
-    assert need.capability == "any+gpu"
+    assert need.capability == "any cpu=2 mem_gb=0.5 gpu=1"

@@ -8,11 +8,13 @@ import pytest
 from gym_queue.errors import RequestInvalid
 from gym_queue.protocol.fleet import Registered, Registration
 from gym_queue.protocol.parse import parse_model
-from gym_queue.protocol.queues import queue_name, reply_queue_name
+from gym_queue.protocol.queues import queue_name
 from gym_queue.protocol.sessions import (
+    CreateReply,
     CreateRequest,
     EpisodeLimits,
     Message,
+    Opened,
     ResetRequest,
     SessionInfo,
     StepRequest,
@@ -139,4 +141,10 @@ def test_a_registration_of_an_older_worker_is_taken() -> None:
 
 def test_queue_names_tell_runner_and_worker() -> None:
     assert queue_name("fake", "w1") == "env.fake.w1"
-    assert reply_queue_name("m1") == "gym_queue.replies.m1"
+
+
+def test_the_secrets_of_creates_are_not_shown() -> None:
+    request = CreateRequest(env_dir="e", verifier_env={"KEY": "hunter2"})
+    reply = CreateReply(env_id="e1", env_token="hunter2")
+    opened = Opened(env_id="e1", worker_id="w1", worker_url="http://w1", env_token="hunter2")
+    assert "hunter2" not in f"{request!r}{request}{reply!r}{opened!r}"

@@ -1,0 +1,128 @@
+"""What the master knows of one worker, and how others see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gym_queue.master.routes import Route, RouteState
+from gym_queue.protocol.fleet import Registration, WorkerEntry, WorkerStatus
+
+
+@dataclass(slots=True)
+class WorkerRecord:
+    """What the master knows of one worker; only Fleet changes it."""
+
+    registration: Registration
+    process: int
+    """Tells the processes that bore this id apart."""
+    registered_at: float
+    """Unix seconds."""
+    seen: float
+    """Monotonic seconds of its last sign of life."""
+    seen_at: float
+    """Unix seconds of the same."""
+    sequence: int = -1
+    draining: bool = False
+    dead: bool = False
+    inherited: frozenset[str] = frozenset()
+    """Environments of the process that bore this id before: lost unless the first heartbeat reports them."""
+    cpu_percent: float | None = None
+    memory_percent: float | None = None
+    metrics: dict[str, Any] | None = None
+    requests: int = 0
+    errors: int = 0
+    failures: int = 0
+    """Calls in a row that did not reach it."""
+
+    @property
+    def url(self) -> str:
+        """Where it serves, without a slash at the end."""
+        return self.registration.url.rstrip("/")
+
+    def is_process_of(self, registration: Registration) -> bool:
+        """Return whether a registration comes from the process that made this record."""
+        mine, other = self.registration, registration
+        return (self.url, mine.metadata.pid) == (other.url.rstrip("/"), other.metadata.pid)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSnapshot:
+    """What placement sees of one worker, at one moment."""
+
+    worker_id: str
+    url: str
+    status: WorkerStatus
+    max_envs: int
+    used: int
+    """Slots taken or reserved."""
+    runners: tuple[str, ...] | None
+    """None means it did not say: any."""
+    queues: frozenset[str]
+    cpu: float | None
+    mem_gb: float | None
+    gpu: int | None
+    cached: frozenset[str] = field(default_factory=frozenset)
+
+
+def snapshot_of(record: WorkerRecord, status: WorkerStatus, *, used: int) -> WorkerSnapshot:
+    """Return a worker as placement sees it."""
+    reg = record.registration
+    runners = reg.metadata.available_runners
+    return WorkerSnapshot(
+        worker_id=reg.worker_id,
+        url=record.url,
+        status=status,
+        max_envs=reg.max_envs,
+        used=used,
+        runners=None if runners is None else tuple(runners),
+        queues=frozenset(reg.queues),
+        cpu=reg.resources.cpu,
+        mem_gb=reg.resources.mem_gb,
+        gpu=reg.resources.gpu,
+        cached=frozenset(reg.cached),
+    )
+
+
+def entry_of(
+    record: WorkerRecord, status: WorkerStatus, routes: Sequence[Route], *, now: float, wall: float
+) -> WorkerEntry:
+    """Return a worker as ``/workers/list`` shows it.
+
+    Args:
+        record: The worker.
+        status: Its status now.
+        routes: All that lead to it.
+        now: Monotonic seconds.
+        wall: Unix seconds.
+    """
+    reg = record.registration
+    live = sorted(route.env_id for route in routes if route.state is RouteState.READY)
+    return WorkerEntry(
+        worker_id=reg.worker_id,
+        url=reg.url,
+        hostname=reg.hostname,
+        port=reg.port,
+        max_envs=reg.max_envs,
+        registered_at=record.registered_at,
+        last_heartbeat=record.seen_at,
+        status=status,
+        env_count=len(live),
+        pending_count=len(routes) - len(live),
+        effective_count=len(routes),
+        env_ids=live,
+        error_count=record.errors,
+        total_requests=record.requests,
+        cpu_percent=record.cpu_percent,
+        memory_percent=record.memory_percent,
+        load_percent=100 * len(routes) / reg.max_envs if reg.max_envs else 100.0,
+        uptime_sec=wall - record.registered_at,
+        last_heartbeat_ago_sec=now - record.seen,
+        metadata=reg.metadata.model_dump(exclude_none=True),
+        circuit_open=False,
+        consecutive_failures=record.failures,
+        version=reg.version,
+        queues=sorted(reg.queues),
+        metrics=record.metrics,
+    )

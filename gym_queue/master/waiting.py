@@ -1,0 +1,115 @@
+"""One create that has not been answered, and what may be wrong with one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from gym_queue.errors import Conflict, GymQueueError, NoCapacity, RequestInvalid
+from gym_queue.master.placement import Need, Placement
+from gym_queue.names import RUNNERS
+from gym_queue.protocol.sessions import CreateReply, CreateRequest
+
+RETRY_AFTER_S = 5.0
+SHOWN = 100
+"""Characters of a caller's own words that an error repeats."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A create that has not been answered; only Creates changes it."""
+
+    request: CreateRequest
+    need: Need
+    digest: str
+    order: tuple[int, int]
+    """Sorts by priority, then arrival."""
+    since: float
+    answer: asyncio.Future[CreateReply]
+    excluded: dict[str, str] = field(default_factory=dict)
+    """Workers that failed it, and how."""
+    failures: int = 0
+    """Workers that tried and failed; those that said they cannot run it are not counted."""
+    placement: Placement | None = None
+    """Where it is on its way to; None while it waits."""
+    process: int | None = None
+    """The process it was sent to, as Fleet tells them apart."""
+    not_before: float = 0.0
+    """When it may be sent, on the master's clock."""
+    why_not: dict[str, str] = field(default_factory=dict)
+    callers: int = 0
+    """Clients that wait for the answer."""
+
+    @property
+    def env_id(self) -> str:
+        """The environment's id."""
+        return str(self.request.env_id)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.callers > 0 and not self.answer.done()
+
+    def refuse(self, error: GymQueueError) -> None:
+        """Answer with an error, unless it is answered."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+            self.answer.exception()  # its client may have left already
+
+
+def digest_of(request: CreateRequest) -> str:
+    """Return what tells this request from others, apart from how long and how urgently it waits."""
+    asked = request.model_dump(mode="json", exclude={"env_id", "queue_timeout_s", "priority"})
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def check_digest(env_id: str, known: str | None, asked: str) -> None:
+    """Refuse a create that bears the id of another.
+
+    Raises:
+        Conflict: The environment was asked for with another request.
+    """
+    if known is not None and known != asked:
+        raise Conflict(
+            f"environment {env_id} was created by another request: repeat that one as it was, or choose a new env_id"
+        )
+
+
+def check_request(request: CreateRequest) -> None:
+    """Refuse a create that names a runner nobody knows.
+
+    Raises:
+        RequestInvalid: The runner, or the one of its spec, is unknown.
+    """
+    given = (("runner", request.runner), ("env_spec.runner", (request.env_spec or {}).get("runner")))
+    for where, runner in given:
+        if runner is not None and not (isinstance(runner, str) and runner in RUNNERS):
+            raise RequestInvalid(
+                f"{where}: the runner {str(runner)[:SHOWN]!r} is unknown: known are {', '.join(RUNNERS)}"
+            )
+
+
+def shutting_down() -> NoCapacity:
+    """Return what creates are answered with when the master ends."""
+    return NoCapacity("the master is shutting down", {"retry_after_s": RETRY_AFTER_S})
+
+
+def no_capacity(what: str, waiting: Waiting) -> NoCapacity:
+    """Return the refusal of a create, with the reasons."""
+    reasons = "; ".join(f"{worker_id}: {why}" for worker_id, why in list(waiting.why_not.items())[:5])
+    return NoCapacity(
+        f"{what}{' (' + reasons + ')' if reasons else ''}",
+        {"retry_after_s": RETRY_AFTER_S, "unplaceable": waiting.why_not},
+    )
+
+
+def hopeless(waiting: Waiting) -> NoCapacity:
+    """Return the refusal of a create that no worker of the fleet could take even when idle."""
+    if not waiting.why_not:
+        return no_capacity(
+            "no worker is registered: start one with gym-anything-worker --master-url", waiting
+        )
+    need = " or ".join(sorted(waiting.need.runners)) or "any"
+    return no_capacity(f"no worker of this fleet can ever take it (runner: {need})", waiting)
