@@ -26,7 +26,7 @@ up: install ## Run a master and two workers until Ctrl-C
 	@$(BIN)/gym-anything up
 
 test: install ## Run the test suite; what needs a missing tool is skipped with its reason
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: install ## Run ruff, mypy, import-linter
 	$(BIN)/ruff check .

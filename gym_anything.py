@@ -11,9 +11,27 @@ from typing import TYPE_CHECKING, Any
 import gym_queue
 
 if TYPE_CHECKING:
-    from gym_queue import GymQueueError, LocalGymEnv, RemoteGymEnv, __version__, from_config, make
+    from gym_queue import (
+        AsyncRemoteGymEnv,
+        GymQueueError,
+        LocalGymEnv,
+        RemoteGymEnv,
+        RemoteVectorEnv,
+        __version__,
+        from_config,
+        make,
+    )
 
-__all__ = ["GymQueueError", "LocalGymEnv", "RemoteGymEnv", "__version__", "from_config", "make"]
+__all__ = [
+    "AsyncRemoteGymEnv",
+    "GymQueueError",
+    "LocalGymEnv",
+    "RemoteGymEnv",
+    "RemoteVectorEnv",
+    "__version__",
+    "from_config",
+    "make",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -33,6 +51,7 @@ def _find_original() -> ModuleSpec | None:
             spec is not None
             and spec.loader is not None
             and spec.origin
+            and spec.submodule_search_locations  # it is a package; a second copy of this module is none
             and Path(spec.origin).resolve() != here
         ):
             return spec

@@ -1,106 +1,86 @@
-"""Creates and steps of null environments, through the master and straight to the worker, in one run.
-
-``make bench`` prints medians of several rounds, and the ratio of the two paths round by round: absolute times of a
-shared machine say little, ratios taken in one run hold.
-"""
+"""Real steps of null environments, through master and worker."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-from rich.console import Console
-from rich.table import Table
+from bench.effort import Effort
+from bench.fleets import Started, started
+from bench.goals import Bound, Goal, Outcome, Row
+from bench.wrk import Request, load
+from gym_queue.protocol.observations import MSGPACK_TYPE
+from gym_queue.stress.envs import STEP, Env, open_envs
+from gym_queue.stress.plan import Target, null_spec
+from gym_queue.web.server import LoopThread
 
-from gym_queue.client import RemoteGymEnv
-from gym_queue.settings import find_or_make_token
-from gym_queue.testing import Fleet, FleetSetup
-
-SPEC = {
-    "id": "null",
-    "runner": "fake",
-    "observation": [{"type": "rgb_screen", "resolution": [64, 64]}],
-    "action": [{"type": "keyboard"}],
-}
-ACTION = [{"keyboard": {"keys": "a"}}]
+WORKERS, ENVS = 2, 32
+OPEN_TIMEOUT_S = 120.0
 
 
-@dataclass(frozen=True)
-class Round:
-    """Seconds per call in one round."""
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A fleet with open environments."""
 
-    create: list[float]
-    through_master: list[float]
-    straight: list[float]
+    fleet: Started
+    envs: Sequence[Env]
 
-
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=200, help="per round and path")
-    parser.add_argument("--creates", type=int, default=20, help="per round")
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    options = parser.parse_args()
-    find_or_make_token()
-    with Fleet(FleetSetup(workers=1, max_envs=4, worker_arguments=("--runners", "fake"))) as fleet:
-        rounds = [measure(fleet, options.steps, options.creates) for _ in range(options.rounds)]
-    figures = summarise(rounds)
-    show(figures)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    def request(self, envs: Sequence[Env]) -> Request:
+        """Return steps of these environments."""
+        paths = [f"/envs/{env.env_id}/step" for env in envs]
+        return Request("POST", paths, self.fleet.token, STEP.decode(), MSGPACK_TYPE)
 
 
-def measure(fleet: Fleet, steps: int, creates: int) -> Round:
-    """Take one round: creates, then both paths in turn so that a drift of the machine hits both alike."""
-    created = [timed(lambda: RemoteGymEnv.make(fleet.url, SPEC).close()) for _ in range(creates)]
-    with (
-        RemoteGymEnv.make(fleet.url, SPEC) as master,
-        RemoteGymEnv.make(fleet.worker_urls[0], SPEC) as worker,
-    ):
-        master.reset()
-        worker.reset()
-        pairs = [(timed(lambda: step(master)), timed(lambda: step(worker))) for _ in range(steps)]
-    return Round(created, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+@contextmanager
+def running() -> Iterator[Running]:
+    """Start one master, two workers and 32 environments, each in its own process."""
+    with started(WORKERS, ENVS) as fleet:
+        opened = open_envs(Target(fleet.url, fleet.token, null_spec()), ENVS)
+        loop = LoopThread()
+        loop.start()
+        try:
+            envs = loop.run(opened.__aenter__(), OPEN_TIMEOUT_S)
+            yield Running(fleet, envs)
+            loop.run(opened.__aexit__(None, None, None), OPEN_TIMEOUT_S)
+        finally:
+            loop.stop()
 
 
-def step(env: RemoteGymEnv) -> None:
-    """Make one step that waits for nothing."""
-    env.step(ACTION, 0.0, settle_after_actions=False)
+def rows() -> list[Row[Running]]:
+    """Return the rows measured here."""
+    least, most = Bound.AT_LEAST, Bound.AT_MOST
+    step = "real step of a null env through master and worker, 1 connection, p50"
+    rate = "real steps, 32 null envs, 2 workers, 32 connections"
+    return [
+        Row(
+            [
+                Goal("step-latency", step, "ms", most, 0.6, binding=False),
+                Goal("step-ratio", step, "ms", most, 1.4, "straight"),
+            ],
+            _latency,
+        ),
+        Row([Goal("step-rate", rate, "/s", least, 6000, binding=False)], _rate),
+    ]
 
 
-def timed(work: Callable[[], None]) -> float:
-    """Return how long ``work`` took, in seconds."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def summarise(rounds: list[Round]) -> dict[str, float]:
-    """Return medians over the rounds of each round's median, and the paths' ratio round by round."""
-    median = statistics.median
-    return {
-        "create_and_close_ms": 1000 * median(median(r.create) for r in rounds),
-        "step_through_master_ms": 1000 * median(median(r.through_master) for r in rounds),
-        "step_straight_ms": 1000 * median(median(r.straight) for r in rounds),
-        "ratio_master_to_straight": median(median(r.through_master) / median(r.straight) for r in rounds),
+def _latency(running: Running, effort: Effort) -> list[Outcome]:
+    env = running.envs[0]
+    request = running.request([env])
+    ways = {
+        "master": partial(load, running.fleet.url, request, connections=1),
+        "worker": partial(load, env.worker_url, request, connections=1),
     }
+    rounds = effort.in_turn(ways)
+    ours = [found["master"].p50_us / 1000 for found in rounds]
+    straight = [found["worker"].p50_us / 1000 for found in rounds]
+    errors = sum(found["master"].errors for found in rounds)
+    return [Outcome(ours, errors=errors), Outcome(ours, straight, errors)]
 
 
-def show(figures: dict[str, float]) -> None:
-    """Print the table."""
-    table = Table("median of rounds", "value")
-    table.add_row("create + close, through Celery", f"{figures['create_and_close_ms']:.1f} ms")
-    table.add_row("step through the master", f"{figures['step_through_master_ms']:.2f} ms")
-    table.add_row("step straight to the worker", f"{figures['step_straight_ms']:.2f} ms")
-    table.add_row("ratio of the two", f"{figures['ratio_master_to_straight']:.2f}")
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
+def _rate(running: Running, effort: Effort) -> list[Outcome]:
+    request = running.request(running.envs)
+    rounds = effort.in_turn({"master": partial(load, running.fleet.url, request, connections=ENVS)})
+    loads = [found["master"] for found in rounds]
+    return [Outcome([found.rate for found in loads], errors=sum(found.errors for found in loads))]

@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Any
 from gym_queue.version import __version__
 
 if TYPE_CHECKING:
-    from gym_queue.client import RemoteGymEnv
+    from gym_queue.client import AsyncRemoteGymEnv, RemoteGymEnv, RemoteVectorEnv
     from gym_queue.env.local import LocalGymEnv, from_config, make
     from gym_queue.errors import GymQueueError
 
-__all__ = ["GymQueueError", "LocalGymEnv", "RemoteGymEnv", "__version__", "from_config", "make"]
+__all__ = [
+    "AsyncRemoteGymEnv",
+    "GymQueueError",
+    "LocalGymEnv",
+    "RemoteGymEnv",
+    "RemoteVectorEnv",
+    "__version__",
+    "from_config",
+    "make",
+]
 
 _HOMES = {
+    "AsyncRemoteGymEnv": "gym_queue.client",
     "RemoteGymEnv": "gym_queue.client",
+    "RemoteVectorEnv": "gym_queue.client",
     "LocalGymEnv": "gym_queue.env.local",
     "from_config": "gym_queue.env.local",
     "make": "gym_queue.env.local",

@@ -56,7 +56,7 @@ def reset(env_id: str, fields: Mapping[str, Any], *, timeout_s: float) -> Call:
         RequestInvalid: A field is not valid.
     """
     body = encode(parse_model(ResetRequest, fields).model_dump())
-    return Call("POST", _path(env_id, "reset"), timeout_s, ONCE, body, accept=MSGPACK_TYPE)
+    return Call("POST", env_path(env_id, "reset"), timeout_s, ONCE, body, accept=MSGPACK_TYPE)
 
 
 def step(env_id: str, fields: Mapping[str, Any], *, timeout_s: float) -> Call:
@@ -66,30 +66,30 @@ def step(env_id: str, fields: Mapping[str, Any], *, timeout_s: float) -> Call:
         RequestInvalid: A field is not valid.
     """
     body = encode(parse_model(StepRequest, fields).model_dump(exclude_none=True))
-    return Call("POST", _path(env_id, "step"), timeout_s, ONCE, body, accept=MSGPACK_TYPE)
+    return Call("POST", env_path(env_id, "step"), timeout_s, ONCE, body, accept=MSGPACK_TYPE)
 
 
 def post(env_id: str, name: str, fields: Mapping[str, Any] | None = None, *, timeout_s: float) -> Call:
     """Return a call that changes something in an environment."""
-    return Call("POST", _path(env_id, name), timeout_s, ONCE, encode(fields or {}))
+    return Call("POST", env_path(env_id, name), timeout_s, ONCE, encode(fields or {}))
 
 
 def get(env_id: str, name: str, *, timeout_s: float, **query: str) -> Call:
     """Return a call that only reads."""
-    return Call("GET", _path(env_id, name), timeout_s, SAFE, query=tuple(query.items()))
+    return Call("GET", env_path(env_id, name), timeout_s, SAFE, query=tuple(query.items()))
 
 
 def capture_observation(env_id: str, *, timeout_s: float) -> Call:
     """Return the call that observes without a step."""
-    return Call("POST", _path(env_id, "capture_observation"), timeout_s, SAFE, b"{}", accept=MSGPACK_TYPE)
+    return Call("POST", env_path(env_id, "capture_observation"), timeout_s, SAFE, b"{}", accept=MSGPACK_TYPE)
 
 
 def close(env_id: str, *, timeout_s: float = CLOSE_TIMEOUT_S, retries: Retries = BRIEF) -> Call:
     """Return the call that ends an environment."""
-    return Call("POST", _path(env_id, "close"), timeout_s, retries, b"{}")
+    return Call("POST", env_path(env_id, "close"), timeout_s, retries, b"{}")
 
 
-def _path(env_id: str, name: str) -> str:
+def env_path(env_id: str, name: str) -> str:
     return f"/envs/{quote(env_id, safe='')}/{name}"
 
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict
 
 from gym_queue.client import calls
-from gym_queue.client.choice import Choice, judge_variables
+from gym_queue.client.choice import Choice, EnvSource, TaskSource, choose, judge_variables
+from gym_queue.client.http1 import check_url
+from gym_queue.client.network import Network
 from gym_queue.client.replies import read_model
 from gym_queue.client.retry import Retries
-from gym_queue.client.transport import Transport
-from gym_queue.errors import GymQueueError, Infrastructure
+from gym_queue.client.route import Route, RouteMode, check_mode, choose_route
+from gym_queue.client.transport import Carrier
+from gym_queue.errors import GymQueueError, Infrastructure, RequestInvalid
 from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.sessions import CreateReply, CreateRequest
+from gym_queue.settings import find_token
 
 logger = logging.getLogger(__name__)
 
 ABANDON_TIMEOUT_S = 5.0
+SOURCE = ("env_spec", "task_spec", "env_dir", "task_id", "benchmark", "env_name")
+"""Keywords that say what to open."""
 
 
 class Options(TypedDict, total=False):
-    """Keywords that every way of opening a RemoteGymEnv takes."""
+    """Keywords that every way of opening an environment takes; RemoteGymEnv says what they mean."""
 
     token: str | None
     runner: str | None
@@ -31,14 +40,85 @@ class Options(TypedDict, total=False):
     queue_timeout_s: float | None
     priority: int
     metadata: dict[str, Any] | None
+    route: RouteMode
+
+
+class MoreOptions(Options, total=False):
+    """Those that RemoteGymEnv takes by position too."""
+
+    timeout: float
+    worker_reset_policy: str | None
+    verifier_env: Mapping[str, Any] | None
+    fast_io: bool
+
+
+class Everything(MoreOptions, total=False):
+    """All keywords of RemoteGymEnv but ``remote_url``."""
+
+    env_spec: EnvSource | None
+    task_spec: TaskSource | None
+    env_dir: str | Path | None
+    task_id: str | None
+    benchmark: str | None
+    env_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An environment that was opened."""
+
+    remote_url: str
+    timeout_s: float
+    reset_policy: str | None
+    choice: Choice
+    reply: CreateReply
+    route: Route
+
+
+async def open_env(
+    network: Network,
+    remote_url: str,
+    *,
+    timeout: float = 300,  # noqa: ASYNC109  the keyword of Gym-Anything's users, in seconds
+    worker_reset_policy: str | None = "core",
+    token: str | None = None,
+    route: RouteMode = "master",
+    **options: Any,
+) -> Opened:
+    """Open an environment; when that fails without an answer, close what may have been opened.
+
+    Args:
+        network: How to wait.
+        remote_url, timeout, worker_reset_policy, token, route: As RemoteGymEnv takes them.
+        options: What to open, as ``choose`` takes it; and those of ``build_request``.
+    """
+    if not timeout > 0:
+        raise RequestInvalid(f"timeout is {timeout!r}: give a number of seconds above 0")
+    check_mode(route)
+    url = check_url(remote_url)
+    source = {name: options.pop(name) for name in SOURCE if name in options}
+    choice = await network.offload(lambda: choose(**source))  # reads files
+    request = build_request(choice, **options)
+    given = await network.offload(find_token) if token is None else token
+    home, reply = Carrier(url, given, network), None
+    try:
+        reply = read_model(CreateReply, await home.send(calls.create(request, timeout_s=timeout)))
+        routed = await choose_route(route, home, reply)
+    except BaseException as error:
+        may_live = isinstance(error, (Infrastructure, KeyboardInterrupt, asyncio.CancelledError))
+        if reply is not None or may_live:
+            await _abandon(home, str(request.env_id))
+        home.close()
+        raise
+    return Opened(url, timeout, worker_reset_policy, choice, reply, routed)
 
 
 def build_request(
     choice: Choice,
     *,
-    env_id: str | None,
-    runner: str | None,
-    verifier_env: Mapping[str, Any] | None,
+    env_id: str | None = None,
+    runner: str | None = None,
+    verifier_env: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> CreateRequest:
     """Return the create request for a choice.
@@ -64,25 +144,8 @@ def build_request(
     return parse_model(CreateRequest, fields)
 
 
-def open_env(transport: Transport, request: CreateRequest, *, timeout_s: float) -> CreateReply:
-    """Open an environment; when that fails without an answer, close what may have been opened.
-
-    Args:
-        transport: Closed when opening fails.
-        request: Of ``build_request``.
-        timeout_s: Beyond the wait for a free slot that the request allows.
-    """
+async def _abandon(home: Carrier, env_id: str) -> None:
     try:
-        return read_model(CreateReply, transport.send(calls.create(request, timeout_s=timeout_s)))
-    except BaseException as error:
-        if isinstance(error, (Infrastructure, KeyboardInterrupt)):
-            _abandon(transport, str(request.env_id))
-        transport.close()
-        raise
-
-
-def _abandon(transport: Transport, env_id: str) -> None:
-    try:
-        transport.send(calls.close(env_id, timeout_s=ABANDON_TIMEOUT_S, retries=Retries(connect_s=0)))
+        await home.send(calls.close(env_id, timeout_s=ABANDON_TIMEOUT_S, retries=Retries(connect_s=0)))
     except GymQueueError as error:
         logger.debug("nothing to close after the create that failed: %s", error)

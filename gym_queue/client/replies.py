@@ -129,12 +129,22 @@ def read_model(model: type[Model], content: Mapping[str, Any]) -> Model:
         raise BadReply(f"the reply is not of this protocol: {error}", error.details) from None
 
 
-def read_observation(content: Mapping[str, Any], fetch: Callable[[str], bytes]) -> dict[str, Any]:
+def screen_path(content: Mapping[str, Any]) -> str | None:
+    """Return where the reply's screen must be fetched from; None when it has no screen, or its image is in it."""
+    observation = content.get("observation")
+    screen = observation.get("screen") if isinstance(observation, Mapping) else None
+    if not isinstance(screen, Mapping) or "png" in screen or "png_b64" in screen:
+        return None
+    path = screen.get("path")
+    return str(path) if path else None
+
+
+def read_observation(content: Mapping[str, Any], fetch: Callable[[str], bytes] | None) -> dict[str, Any]:
     """Return a reply's observation; its screen fetches itself when only a path was sent."""
     return with_screen(read_model(Observed, content).observation or {}, fetch)
 
 
-def read_step(content: Mapping[str, Any], fetch: Callable[[str], bytes]) -> StepResult:
+def read_step(content: Mapping[str, Any], fetch: Callable[[str], bytes] | None) -> StepResult:
     """Return observation, reward, done and info of a step's reply."""
     stepped = read_model(Stepped, content)
     return with_screen(stepped.observation or {}, fetch), stepped.reward, stepped.done, stepped.info

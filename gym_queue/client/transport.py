@@ -1,4 +1,4 @@
-"""Carries calls to a server: connections, deadlines, repetitions, and httpx's errors made ours."""
+"""Carries calls to a server: connections, deadlines, repetitions, and the network's errors made ours."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import logging
 import ssl
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+import httptools
 
 from gym_queue.client.calls import Call
+from gym_queue.client.http1 import ReplyReader, check_url, make_origin, write_request
+from gym_queue.client.network import BlockingNetwork, Network, Stream, run_now
 from gym_queue.client.replies import Reply, check, read_object
 from gym_queue.client.retry import BRIEF, Patience
-from gym_queue.errors import BadReply, ConnectionFailed, GatewayTimeout, Infrastructure, RequestInvalid
-from gym_queue.version import __version__
+from gym_queue.errors import BadReply, ConnectionFailed, GatewayTimeout, Infrastructure
+from gym_queue.settings import find_token
+
+__all__ = ["Carrier", "Transport", "check_server", "check_url"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,32 +32,184 @@ CONNECT_TIMEOUT_S = 10.0
 MIN_TIMEOUT_S = 0.001
 KEEPALIVE_S = 60.0
 """Our servers keep an idle connection for 75 s: ours ends first, and no request meets a closing one."""
-UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-"""What httpx raises before a byte of the request was sent."""
 
 
-def check_url(url: str) -> str:
-    """Return a server's URL without a slash at its end.
+class Carrier:
+    """A server, reached over kept-alive connections. Over a blocking network, safe to use from several threads.
+
+    Args:
+        url: Of ``check_url``.
+        token: Sent as bearer token; None sends none.
+        network: How to wait.
+        clock: Monotonic time, in seconds.
 
     Raises:
-        RequestInvalid: It is not http(s)://host[:port][/path].
+        RequestInvalid: The token cannot be sent.
     """
-    try:
-        parsed = httpx.URL(url.strip())
-        valid = parsed.scheme in ("http", "https") and bool(parsed.host)
-    except (httpx.InvalidURL, AttributeError, TypeError):
-        valid = False
-    if not valid:
-        raise RequestInvalid(f"the remote URL {url!r} is not valid: write http://host:5800")
-    if parsed.userinfo or parsed.query or parsed.fragment:
-        raise RequestInvalid(
-            "the remote URL has a user, a query or a fragment: write http://host:5800, and give token="
-        )
-    return str(parsed).rstrip("/")
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        network: Network,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url = url
+        self.network = network
+        self._clock = clock
+        self._origin = make_origin(url, token)
+        self._trust: ssl.SSLContext | None = None
+        self._idle: deque[tuple[Stream, float]] = deque()
+        self._closed = False
+
+    async def send(self, call: Call) -> dict[str, Any]:
+        """Make a call and return the object it is answered with.
+
+        Raises:
+            GymQueueError: The error reply, as its own class.
+            BadReply: The answer is not of the protocol.
+            ConnectionFailed: The server cannot be reached, or hung up.
+            GatewayTimeout: No answer within ``call.timeout_s``.
+        """
+
+        async def attempt(timeout_s: float) -> dict[str, Any]:
+            return read_object(await self._exchange(call, timeout_s))
+
+        return await self._repeat(call, attempt)
+
+    async def read(self, call: Call) -> bytes:
+        """Make a call and return the bytes it is answered with; raises as ``send``."""
+
+        async def attempt(timeout_s: float) -> bytes:
+            reply = await self._exchange(call, timeout_s)
+            check(reply)
+            return reply.body
+
+        return await self._repeat(call, attempt)
+
+    async def download(self, call: Call, target: Path) -> None:
+        """Make a call and write its answer to a file, which appears only when it is whole; raises as ``send``.
+
+        ``call.timeout_s`` limits the wait for each part of the file, not the whole of it.
+        """
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+        offload = self.network.offload
+
+        async def attempt(timeout_s: float) -> None:
+            file = await offload(lambda: partial.open("wb"))
+            try:
+                check(await self._exchange(call, timeout_s, lambda part: offload(lambda: file.write(part))))
+            finally:
+                await offload(file.close)
+
+        try:
+            await self._repeat(call, attempt)
+            await offload(lambda: partial.replace(target))
+        finally:
+            await offload(lambda: partial.unlink(missing_ok=True))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._closed = True
+        while (idle := self._pop_idle()) is not None:
+            idle[0].close()
+
+    async def _repeat(self, call: Call, attempt: Callable[[float], Coroutine[Any, Any, T]]) -> T:
+        """Attempt until it succeeds, fails for good, or time is up: the call's, or its patience."""
+        started = self._clock()
+        patience = Patience(call.retries, started=started, timeout_s=call.timeout_s)
+        while True:
+            try:
+                return await attempt(max(MIN_TIMEOUT_S, call.timeout_s - (self._clock() - started)))
+            except Infrastructure as error:
+                delay_s = patience.pause_s(error, self._clock())
+                if delay_s is None:
+                    raise
+                logger.info("%s %s is tried again in %.2f s: %s", call.method, call.path, delay_s, error)
+            await self.network.sleep(delay_s)
+
+    async def _exchange(
+        self, call: Call, timeout_s: float, keep: Callable[[bytes], Awaitable[object]] | None = None
+    ) -> Reply:
+        """Send a request and return its reply; ``keep`` gets the body of a good one, part by part."""
+        request_id = uuid.uuid4().hex
+        until = self._clock() + timeout_s
+        stream = self._idle_stream() or await self._connect(min(timeout_s, CONNECT_TIMEOUT_S), request_id)
+        reader = ReplyReader()
+        try:
+            with self._translated(call, request_id), suppress(BrokenPipeError, ConnectionResetError):
+                # A server that hung up may have replied before.
+                await stream.send(write_request(self._origin, call, request_id), timeout_s)
+            while not reader.complete:
+                with self._translated(call, request_id):
+                    reader.feed(await stream.receive(max(MIN_TIMEOUT_S, until - self._clock())))
+                if keep is not None and reader.status == 200:
+                    await keep(reader.take())
+                    until = self._clock() + timeout_s
+        except BaseException:
+            stream.close()
+            raise
+        self._put_back(stream, reusable=reader.reusable)
+        return reader.reply(request_id)
+
+    def _idle_stream(self) -> Stream | None:
+        """Return the connection that was used last, if one can be used again."""
+        while (idle := self._pop_idle()) is not None:
+            stream, since = idle
+            if self._clock() - since < KEEPALIVE_S and not stream.is_stale():
+                return stream
+            stream.close()
+        return None
+
+    def _pop_idle(self) -> tuple[Stream, float] | None:
+        try:
+            return self._idle.pop()
+        except IndexError:  # empty, or another thread was quicker
+            return None
+
+    def _put_back(self, stream: Stream, *, reusable: bool) -> None:
+        if reusable and not self._closed:
+            self._idle.append((stream, self._clock()))
+        else:
+            stream.close()
+
+    async def _connect(self, timeout_s: float, request_id: str) -> Stream:
+        try:
+            if self._origin.secure and self._trust is None:
+                self._trust = await self.network.offload(ssl.create_default_context)  # reads files
+            return await self.network.connect(self._origin, self._trust, timeout_s)
+        except OSError as error:
+            raise ConnectionFailed(
+                f"cannot connect to {self.url} ({error or 'no answer'}): check the address, and that a master or worker runs there",
+                {"request_id": request_id, "sent": False},
+            ) from error
+
+    @contextmanager
+    def _translated(self, call: Call, request_id: str) -> Iterator[None]:
+        """Make the errors of an open connection ours."""
+        facts = {"request_id": request_id}
+        what = f"{call.method} {self.url}{call.path}"
+        try:
+            yield
+        except TimeoutError as error:
+            raise GatewayTimeout(
+                f"{what} had no answer within {call.timeout_s:g} s: give a longer timeout", facts
+            ) from error
+        except OSError as error:
+            raise ConnectionFailed(
+                f"{what}: the connection broke ({error}); the call may or may not have been carried out",
+                {**facts, "sent": True},
+            ) from error
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            raise BadReply(
+                f"{what}: the answer is not HTTP ({error}): is {self.url} that of a master or a worker?",
+                facts,
+            ) from error
 
 
 class Transport:
-    """A server, reached over kept-alive connections. Safe to use from several threads.
+    """A Carrier that blocks: for code that is not async. Safe to use from several threads.
 
     Args:
         url: Of ``check_url``.
@@ -72,156 +229,35 @@ class Transport:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url = url
-        self._sleep = sleep
-        self._clock = clock
-        headers = {"User-Agent": f"gym-queue/{__version__}", "Content-Type": "application/json"}
-        if token:
-            headers["Authorization"] = f"Bearer {_check_token(token)}"
-        self._client = httpx.Client(
-            headers=headers,
-            verify=_trust(url),
-            trust_env=False,
-            follow_redirects=False,
-            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
-        )
+        self._carrier = Carrier(url, token, BlockingNetwork(sleep), clock=clock)
 
     def send(self, call: Call) -> dict[str, Any]:
-        """Make a call and return the object it is answered with.
-
-        Raises:
-            GymQueueError: The error reply, as its own class.
-            BadReply: The answer is not of the protocol.
-            ConnectionFailed: The server cannot be reached, or hung up.
-            GatewayTimeout: No answer within ``call.timeout_s``.
-        """
-        return self._repeat(call, lambda timeout_s: read_object(self._exchange(call, timeout_s)))
+        """See Carrier.send."""
+        return run_now(self._carrier.send(call))
 
     def read(self, call: Call) -> bytes:
-        """Make a call and return the bytes it is answered with; raises as ``send``."""
-
-        def attempt(timeout_s: float) -> bytes:
-            reply = self._exchange(call, timeout_s)
-            check(reply)
-            return reply.body
-
-        return self._repeat(call, attempt)
+        """See Carrier.read."""
+        return run_now(self._carrier.read(call))
 
     def download(self, call: Call, target: Path) -> None:
-        """Make a call and write its answer to a file, which appears only when it is whole; raises as ``send``."""
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-        try:
-            self._repeat(call, lambda timeout_s: self._stream(call, timeout_s, partial))
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        """See Carrier.download."""
+        run_now(self._carrier.download(call, target))
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
-
-    def _repeat(self, call: Call, attempt: Callable[[float], T]) -> T:
-        """Attempt until it succeeds, fails for good, or time is up: the call's, or its patience."""
-        started = self._clock()
-        patience = Patience(call.retries, started=started, timeout_s=call.timeout_s)
-        while True:
-            try:
-                return attempt(max(MIN_TIMEOUT_S, call.timeout_s - (self._clock() - started)))
-            except Infrastructure as error:
-                delay_s = patience.pause_s(error, self._clock())
-                if delay_s is None:
-                    raise
-                logger.info("%s %s is tried again in %.2f s: %s", call.method, call.path, delay_s, error)
-            self._sleep(delay_s)
-
-    def _exchange(self, call: Call, timeout_s: float) -> Reply:
-        request = self._build(call, timeout_s)
-        with self._translated(call, request):
-            return _whole(self._client.send(request))
-
-    def _stream(self, call: Call, timeout_s: float, target: Path) -> None:
-        request = self._build(call, timeout_s)
-        with self._translated(call, request):
-            response = self._client.send(request, stream=True)
-            try:
-                if response.status_code != 200:
-                    response.read()
-                    check(_whole(response))
-                with target.open("wb") as file:
-                    for chunk in response.iter_bytes():
-                        file.write(chunk)
-            finally:
-                response.close()
-
-    def _build(self, call: Call, timeout_s: float) -> httpx.Request:
-        return self._client.build_request(
-            call.method,
-            self._url + call.path,
-            content=call.body,
-            params=call.query or None,
-            headers={"Accept": call.accept, "X-Request-ID": uuid.uuid4().hex},
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
-        )
-
-    @contextmanager
-    def _translated(self, call: Call, request: httpx.Request) -> Iterator[None]:
-        """Make httpx's errors ours."""
-        facts = {"request_id": request.headers["X-Request-ID"]}
-        what = f"{call.method} {self._url}{call.path}"
-        try:
-            yield
-        except UNSENT as error:
-            raise ConnectionFailed(
-                f"cannot connect to {self._url} ({error}): is the master running? ask `gym-anything status`",
-                {**facts, "sent": False},
-            ) from error
-        except httpx.TimeoutException as error:
-            raise GatewayTimeout(
-                f"{what} had no answer within {call.timeout_s:g} s: give a longer timeout", facts
-            ) from error
-        except httpx.TransportError as error:
-            raise ConnectionFailed(
-                f"{what}: the connection broke ({error}); the call may or may not have been carried out",
-                {**facts, "sent": True},
-            ) from error
-        except httpx.DecodingError as error:
-            raise BadReply(f"{what}: the answer's encoding is broken: {error}", facts) from error
+        self._carrier.close()
 
 
 def check_server(url: str) -> None:
-    """See that a master or worker answers at a URL.
+    """See that a master or worker answers at a URL, and takes the user's token.
 
     Raises:
         RequestInvalid: The URL is not one.
         ConnectionFailed: Nothing answers there.
+        Unauthorized: It wants another token.
     """
-    transport = Transport(check_url(url), None)
+    transport = Transport(check_url(url), find_token())
     try:
-        transport.send(Call("GET", "/health", timeout_s=CONNECT_TIMEOUT_S, retries=BRIEF))
+        transport.send(Call("GET", "/envs/list", timeout_s=CONNECT_TIMEOUT_S, retries=BRIEF))
     finally:
         transport.close()
-
-
-def _check_token(token: str) -> str:
-    stripped = token.strip()
-    if not stripped.isascii() or not stripped.isprintable():
-        raise RequestInvalid(
-            "the token holds characters that no token has: copy it again, or delete the token file"
-        )
-    return stripped
-
-
-def _whole(response: httpx.Response) -> Reply:
-    return Reply(
-        response.status_code,
-        response.headers.get("content-type", ""),
-        response.content,
-        response.headers.get("x-request-id") or response.request.headers["X-Request-ID"],
-    )
-
-
-def _trust(url: str) -> ssl.SSLContext:
-    """Return whom to trust: loading the system's certificates takes tens of milliseconds that http needs not."""
-    if url.startswith("https:"):
-        return ssl.create_default_context()
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -42,6 +42,9 @@ def test_a_running_fleet_is_driven_in_every_other_mode_and_left_empty(place):
                 *("gym-anything", "stress", mode, "--rounds", "1", "--remote-url", fleet.url, *flags)
             )
             assert ran.returncode == 0, ran.stdout + ran.stderr
+        few = place.run("gym-anything", "stress", "burst", "--creates", "2", "--remote-url", fleet.url)
+        assert (few.returncode, few.stderr.strip()[:6]) == (1, "error:")
+        assert "more creates than the fleet has slots" in few.stderr
         status = json.loads(place.run("gym-anything", "status", "--json", "--remote-url", fleet.url).stdout)
     assert status["cluster"]["total_envs"] == 0
     assert status["queue"]["total"] == 0

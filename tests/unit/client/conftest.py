@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import queue
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,12 +40,14 @@ def answer(
 class Script:
     """A real server that answers from a script, then closes every further connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
         self.answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._tls = tls
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._open: list[socket.socket] = []
+        self._stopped = False
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -52,13 +55,25 @@ class Script:
         for each in answers:
             self.answers.put(each)
 
-    def stop(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join()
+    @property
+    def connections(self) -> int:
+        """How many were made so far."""
+        return len(self._open)
+
+    def hang_up(self) -> None:
+        """Close the connections that are open, and wait until that is done."""
         for each in self._open:
             _shut(each)
         for thread in self._threads[1:]:
             thread.join()
+
+    def stop(self) -> None:
+        if self._stopped:
+            return
+        self._stopped = True
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        self.hang_up()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -67,6 +82,12 @@ class Script:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            if self._tls is not None:
+                try:
+                    connection = self._tls.wrap_socket(connection, server_side=True)
+                except OSError:  # the client did not like our certificate
+                    connection.close()
+                    continue
             self._open.append(connection)
             thread = threading.Thread(target=self._serve, args=(connection,))
             self._threads.append(thread)

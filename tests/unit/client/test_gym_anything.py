@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,9 @@ def test_an_original_that_is_broken_says_so(original):
     (original / "gym_anything" / "__init__.py").write_text("raise RuntimeError('broken original')")
     code = "try:\n import gym_anything\nexcept RuntimeError as error:\n print(error, 'gym_anything' in sys.modules)"
     assert run(code, ROOT, original) == "broken original False"
+
+
+def test_a_second_copy_of_itself_is_no_original(tmp_path):
+    shutil.copy(gym_anything.__file__, tmp_path)
+    for paths in ((ROOT, tmp_path), (tmp_path, ROOT)):
+        assert run("from gym_anything import RemoteGymEnv as R; print(R.__module__)", *paths)

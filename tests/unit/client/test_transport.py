@@ -5,7 +5,7 @@ import pytest
 
 from gym_queue.client import calls
 from gym_queue.client.retry import ONCE, SAFE
-from gym_queue.client.transport import Transport, check_url
+from gym_queue.client.transport import KEEPALIVE_S, Transport, check_url
 from gym_queue.errors import (
     BadReply,
     Conflict,
@@ -46,12 +46,31 @@ def test_messagepack_replies_are_read(server, transport):
     assert transport.send(STEP) == {"observation": {"screen": {"png": b"\x89"}}}
 
 
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced_unnoticed(server, transport, pauses):
+    server.then(answer(), answer(), answer())
+    transport.send(STEP)
+    server.hang_up()
+    assert transport.send(STEP) == {}
+    assert (server.connections, pauses) == (2, [])
+
+
+def test_a_connection_that_was_idle_too_long_is_replaced_before_the_server_closes_it(server):
+    now = [0.0]
+    transport = Transport(server.url, None, clock=lambda: now[0])
+    server.then(answer(), answer(), answer())
+    for now[0] in (0.0, 59.0, 59.0 + KEEPALIVE_S):
+        transport.send(STEP)
+    transport.close()
+    assert server.connections == 2
+
+
 def test_connections_are_kept_and_what_is_between_calls_is_not_shared(server, transport):
     server.then(answer(), answer())
     transport.send(GET)
     transport.send(GET)
     first, second = (seen.headers["x-request-id"] for seen in server.seen)
     assert first != second
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize("failure", [DROP, UNREACHABLE, answer(200, {"a": 1}, length=500)])
@@ -131,7 +150,7 @@ def test_a_server_that_hangs_is_a_timeout_and_not_asked_again(server, transport,
 def test_a_dead_server_is_named_with_the_remedy_once_patience_ends(dead_url, pauses):
     now = iter(range(1000))
     transport = Transport(dead_url, None, sleep=pauses.append, clock=lambda: float(next(now)))
-    with pytest.raises(ConnectionFailed, match="gym-anything status") as caught:
+    with pytest.raises(ConnectionFailed, match="check the address") as caught:
         transport.send(calls.Call("POST", "/x", 100.0, ONCE))
     transport.close()
     assert dead_url in str(caught.value)

@@ -1,0 +1,256 @@
+"""What an open environment's calls ask and what their replies mean, as coroutines: the core of both clients."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from gym_queue.client import calls, replies
+from gym_queue.client.calls import Call
+from gym_queue.client.opening import Opened
+from gym_queue.errors import BadReply, EnvLost, EnvNotFound, EnvState, GymQueueError
+from gym_queue.protocol.observations import Screen
+from gym_queue.protocol.parse import parse_model
+from gym_queue.protocol.sessions import EpisodeLimits, SessionInfo
+from gym_queue.protocol.surface import StepResult
+
+logger = logging.getLogger(__name__)
+
+
+class RemoteCalls:
+    """An environment that was opened; every method of GymEnv as a coroutine.
+
+    Args:
+        opened: Of ``open_env``.
+        fetch: Gets a file that an observation names, once its pixels are asked for; None gets it with the reply.
+    """
+
+    def __init__(self, opened: Opened, fetch: Callable[[str], bytes] | None = None) -> None:
+        reply, choice = opened.reply, opened.choice
+        self.remote_url = opened.remote_url
+        self.env_id, self.worker_id, self.worker_url = reply.env_id, reply.worker_id, reply.worker_url
+        self.env_spec, self.task_spec = choice.env_spec, choice.task_spec
+        self.timeout = opened.timeout_s
+        self.worker_reset_policy = opened.reset_policy
+        self._route = opened.route
+        self._offload = opened.route.network.offload
+        self._lazy_fetch = fetch
+        self._closed = False
+        self._session: SessionInfo | None = None
+        self._limits = EpisodeLimits()
+        self._cache: Path | None = None
+        self._fetches = itertools.count()
+
+    async def reset(
+        self,
+        seed: int | None = None,
+        use_cache: bool = False,
+        cache_level: str = "pre_start",
+        use_savevm: bool = False,
+    ) -> dict[str, Any]:
+        """Start an episode; see GymEnv.reset."""
+        self._session = None
+        fields = {
+            "seed": None if seed is None else int(seed),  # NumPy's integers too
+            "use_cache": use_cache,
+            "cache_level": cache_level,
+            "use_savevm": use_savevm,
+            "post_reset_policy": self.worker_reset_policy,
+        }
+        return await self._observed(calls.reset(self.env_id, fields, timeout_s=self.timeout))
+
+    async def step(
+        self,
+        actions: Sequence[Mapping[str, Any]],
+        wait_between_actions: float = 0.2,
+        mark_done: bool = False,
+        *,
+        capture_observation: bool = True,
+        settle_after_actions: bool = True,
+        trajectory_metadata: dict[str, Any] | None = None,
+    ) -> StepResult:
+        """Inject actions; see GymEnv.step."""
+        fields = {
+            "actions": [dict(action) for action in actions],
+            "wait_between_actions": wait_between_actions,
+            "mark_done": mark_done,
+            "capture_observation": capture_observation,
+            "settle_after_actions": settle_after_actions,
+            "trajectory_metadata": trajectory_metadata,
+        }
+        reply = await self._send(calls.step(self.env_id, fields, timeout_s=self.timeout))
+        return replies.read_step(await self._with_png(reply), self._lazy_fetch)
+
+    async def close(self) -> None:
+        """End the environment. Safe to call twice; a server that does not answer is logged, not raised."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._route.end(self.env_id)
+        except (EnvNotFound, EnvLost) as error:
+            logger.debug("the environment was gone already: %s", error)
+        except GymQueueError as error:
+            logger.warning(
+                "environment %s was not closed, its worker will when it is idle: %s", self.env_id, error
+            )
+        finally:
+            if (cache := self._cache) is not None:
+                await self._offload(lambda: shutil.rmtree(cache, ignore_errors=True))
+
+    async def capture_observation(self) -> dict[str, Any]:
+        """Return a fresh observation without a step."""
+        return await self._observed(calls.capture_observation(self.env_id, timeout_s=self.timeout))
+
+    async def capture_screenshot_image(self) -> Image.Image:
+        """Return a fresh screenshot as an RGB image.
+
+        Raises:
+            BadReply: The environment has no screen.
+        """
+        screen = (await self.capture_observation()).get("screen")
+        if not isinstance(screen, Screen):
+            raise BadReply(
+                f"environment {self.env_id} shows no screen: its spec's observation has no rgb_screen"
+            )
+        return await self._offload(lambda: Image.open(io.BytesIO(screen.png())).convert("RGB"))
+
+    async def log_trajectory_event(self, event: dict[str, Any]) -> None:
+        """Append an event to the episode's trajectory."""
+        await self._post("trajectory_event", event=event)
+
+    async def fetch_path(self, remote_path: str, local_path: str | None = None) -> str:
+        """Copy a file of the episode folder to this machine and return where it is.
+
+        Args:
+            remote_path: Absolute, or relative to the episode folder.
+            local_path: Where to; None takes a temporary folder that ``close`` removes.
+        """
+        self._check_open()
+        target = await self._offload(lambda: self._place(PurePosixPath(remote_path).name, local_path))
+        await self._route.download(self._fetch_call(remote_path), target)
+        return str(target)
+
+    async def fetch_bytes(self, remote_path: str) -> bytes:
+        """Return what a file of the episode folder holds."""
+        self._check_open()
+        return await self._route.read(self._fetch_call(remote_path))
+
+    async def get_session_info(self) -> SessionInfo | None:
+        """Return what runs behind the environment, asked once an episode; None before the first reset."""
+        self._check_open()
+        if self._session is None:
+            reply = await self._send(calls.get(self.env_id, "session_info", timeout_s=self.timeout))
+            self._session = replies.read_model(replies.SessionReply, reply).session
+        return self._session
+
+    async def set_episode_limits(
+        self, *, max_steps: int | None = None, timeout_sec: float | None = None
+    ) -> None:
+        """Change the episode's limits; None leaves one as it is."""
+        given = {"max_steps": max_steps, "timeout_sec": timeout_sec}
+        limits = parse_model(EpisodeLimits, given)
+        await self._post("episode_limits", **limits.model_dump())
+        self._limits = self._limits.model_copy(update=limits.model_dump(exclude_none=True))
+
+    async def save_state(self, host_snapshot_path: str | Path | None = None) -> Path | None:
+        """Save the environment's state; return where the snapshot is, on the worker."""
+        wanted = str(host_snapshot_path) if host_snapshot_path else None
+        reply = await self._post("save_state", host_snapshot_path=wanted)
+        return replies.read_model(replies.SavedState, reply).snapshot_path
+
+    async def load_state(self, host_snapshot_path: str | Path) -> None:
+        """Go back to a saved state."""
+        await self._post("load_state", host_snapshot_path=str(host_snapshot_path))
+
+    async def pause_recording(self) -> None:
+        """Stop recording until resumed."""
+        await self._post("pause_recording")
+
+    async def resume_recording(self) -> None:
+        """Go on recording."""
+        await self._post("resume_recording")
+
+    async def copy_to_env(self, host_src: str, container_dst: str) -> None:
+        """Copy a file of the worker into the sandbox."""
+        await self._post("copy_to_env", host_src=host_src, container_dst=container_dst)
+
+    async def copy_from_env(self, container_src: str, host_dst: str) -> None:
+        """Copy a file of the sandbox to the worker."""
+        await self._post("copy_from_env", container_src=container_src, host_dst=host_dst)
+
+    async def get_episode_dir(self) -> Path | None:
+        """Return the episode's folder, on the worker; None before the first reset."""
+        session = self._session or await self.get_session_info()
+        return Path(session.artifacts_dir) if session and session.artifacts_dir else None
+
+    async def get_runner_name(self) -> str | None:
+        """Return the runner's name as session_info has it; None before the first reset."""
+        session = self._session or await self.get_session_info()
+        return session.runner_name if session else None
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether calls go straight to the worker, not through the master."""
+        return self._route.is_straight
+
+    @property
+    def max_steps(self) -> int | None:
+        """Steps of an episode; None where this side does not know."""
+        return self._limits.max_steps or (self.task_spec.init.max_steps if self.task_spec else None)
+
+    @property
+    def timeout_sec(self) -> float | None:
+        """Seconds of an episode; None where this side does not know."""
+        return self._limits.timeout_sec or (self.task_spec.init.timeout_sec if self.task_spec else None)
+
+    @property
+    def task_description(self) -> str:
+        """What the agent is told; empty without a task, or where the task is known to the worker alone."""
+        return self.task_spec.description if self.task_spec else ""
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EnvState(f"environment {self.env_id} was closed: open another")
+
+    async def _send(self, call: Call) -> dict[str, Any]:
+        self._check_open()
+        return await self._route.send(call)
+
+    async def _post(self, name: str, **fields: Any) -> dict[str, Any]:
+        return await self._send(calls.post(self.env_id, name, fields, timeout_s=self.timeout))
+
+    async def _observed(self, call: Call) -> dict[str, Any]:
+        reply = await self._with_png(await self._send(call))
+        return replies.read_observation(reply, self._lazy_fetch)
+
+    async def _with_png(self, reply: dict[str, Any]) -> dict[str, Any]:
+        """Return a reply whose screen has its image, if no later call may fetch it."""
+        path = replies.screen_path(reply) if self._lazy_fetch is None else None
+        if path is None:
+            return reply
+        png = await self._route.read(self._fetch_call(path))
+        observation = reply["observation"]
+        return {**reply, "observation": {**observation, "screen": {**observation["screen"], "png": png}}}
+
+    def _fetch_call(self, remote_path: str) -> Call:
+        return calls.get(self.env_id, "fetch_path", timeout_s=self.timeout, path=remote_path)
+
+    def _place(self, name: str, local_path: str | None) -> Path:
+        if local_path is None and self._cache is None:
+            self._cache = Path(tempfile.mkdtemp(prefix="gym-queue-client-"))
+        cached = (self._cache or Path()) / str(next(self._fetches)) / (name or "file")
+        target = Path(local_path) if local_path else cached
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(env_id={self.env_id!r}, remote_url={self.remote_url!r})"

@@ -1,0 +1,1 @@
+"""Load on a fleet: null environments through a real master and real workers."""
