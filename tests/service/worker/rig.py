@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from gym_queue.protocol.sessions import CreateRequest, ResetRequest, StepRequest
 from gym_queue.web.server import LoopThread
 from gym_queue.worker.host import Host, HostLimits, LiveEnv
+from tests.waiting import wait_until
 
 CALL_TIMEOUT_S = 30.0
 
@@ -117,6 +118,12 @@ class Rig:
     def process(self, env: LiveEnv) -> psutil.Process:
         assert env.process is not None
         return psutil.Process(env.process.pid)
+
+    def freeze(self, env: LiveEnv) -> None:
+        """Stop an environment's process; returns when it is seen to stand still."""
+        process = self.process(env)
+        process.suspend()
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED)
 
     def env_dir(self, env: LiveEnv) -> Path:
         return self.work_dir / "envs" / env.env_id

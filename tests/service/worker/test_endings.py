@@ -59,7 +59,7 @@ def test_a_killed_fork_server_takes_its_environments_with_it_and_is_started_anew
     rig = start_rig()
     env, hung = rig.open_running(spec(hook=mark.daemons())), rig.open_running(spec("local"))
     processes = [rig.process(env), rig.process(hung)]
-    rig.process(hung).suspend()
+    rig.freeze(hung)
     rig.forkserver().kill()
     wait_until(lambda: rig.live == set())
     assert mark.count() == 0

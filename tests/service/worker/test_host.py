@@ -117,7 +117,7 @@ def test_an_id_is_free_again_after_its_close(rig: Rig) -> None:
 
 def test_opening_what_is_being_closed_is_a_conflict(rig: Rig) -> None:
     env = rig.open(env_id="closing")
-    rig.process(env).suspend()
+    rig.freeze(env)
     closing = rig.begin(rig.host.close("closing"))
     wait_until(lambda: env.ending)
     with pytest.raises(Conflict, match="closing"):
@@ -190,7 +190,7 @@ def test_a_hung_environment_is_killed_alone(start_rig: StartRig, mark: Mark) -> 
     rig = start_rig(call_timeout_s=0.5)
     hung, neighbour = rig.open_running(spec(hook=mark.daemons())), rig.open_running()
     process = rig.process(hung)
-    process.suspend()
+    rig.freeze(hung)
     with pytest.raises(EnvTimeout):
         rig.step(hung)
     assert (rig.live, mark.count(), process.is_running()) == ({neighbour.env_id}, 0, False)
@@ -209,7 +209,7 @@ def test_a_step_longer_than_the_limit_ends_the_environment(start_rig: StartRig) 
 def test_callers_that_wait_behind_a_hung_call_get_typed_errors(start_rig: StartRig) -> None:
     rig = start_rig(call_timeout_s=0.5)
     env = rig.open_running()
-    rig.process(env).suspend()
+    rig.freeze(env)
     calls = [rig.begin(rig.host.call(env.env_id, "capture_observation")) for _ in range(4)]
     kinds = {type(future.exception()) for future in calls}
     assert EnvTimeout in kinds
