@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
+import random
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -165,7 +165,7 @@ class AppProtocol(HttpToolsProtocol):
 
 def new_id() -> bytes:
     """Return a new request's id."""
-    return uuid.uuid4().hex.encode()
+    return b"%032x" % random.getrandbits(128)
 
 
 def _for_app(head: RequestHead, raw: bytes) -> bytes:

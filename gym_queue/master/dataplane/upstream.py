@@ -25,6 +25,10 @@ class Listener(Protocol):
         """The connection's send buffer is full, or has room again."""
 
 
+FRESH_S = 0.002
+"""Idle for less than this, a connection counts as still open."""
+
+
 class UpstreamConnection(asyncio.Protocol):
     """One connection to a worker; used by one exchange at a time."""
 
@@ -76,7 +80,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     def is_usable(self) -> bool:
         """Whether an idle connection is still open, as far as this machine knows; its end may wait to be read."""
-        return not self.transport.is_closing() and not self._readable.poll(0)
+        if self.transport.is_closing():
+            return False
+        # The poll is a system call: a connection that was used just now is spared it, as one in use would be.
+        return time.monotonic() - self.idle_since < FRESH_S or not self._readable.poll(0)
 
     def release(self) -> None:
         """Give the connection back, its reply fully read."""
