@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 ENV_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 RESET_POLICIES = ("core", "baseline_setup")
-CACHE_LEVELS = ("pre_start", "post_start", "post_task", "default")
 MAX_ACTIONS = 1000
 """Actions in one step."""
 
