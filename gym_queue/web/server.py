@@ -120,6 +120,10 @@ class LoopThread:
         self._loop.run_forever()
 
 
+DOORS = 16
+"""Handles on the listening socket: libuv accepts one connection per handle and turn of the loop."""
+
+
 class HttpServer:
     """An ASGI app served on the running loop.
 
@@ -138,7 +142,8 @@ class HttpServer:
 
     async def start(self) -> None:
         """Serve from now on."""
-        self._task = asyncio.ensure_future(self._server.serve(sockets=[self._bound]))
+        doors = [self._bound, *(self._bound.dup() for _ in range(DOORS - 1))]
+        self._task = asyncio.ensure_future(self._server.serve(sockets=doors))
         while not self._server.started and not self._task.done():  # noqa: ASYNC110  uvicorn has no event
             await asyncio.sleep(0.005)
         if self._task.done():

@@ -173,7 +173,14 @@ def _for_app(head: RequestHead, raw: bytes) -> bytes:
     if b"upgrade" not in head.fields:
         return raw
     lines = [b"%b %b HTTP/1.%d\r\n" % (head.method, head.target, 0 if head.is_http_10 else 1), head.rest]
-    for name in (b"host", b"authorization", b"cookie", b"content-length", b"x-request-id"):
+    for name in (
+        b"host",
+        b"authorization",
+        b"cookie",
+        b"content-length",
+        b"idempotency-key",
+        b"x-request-id",
+    ):
         if name in head.fields:
             lines.append(b"%b: %b\r\n" % (name, head.fields[name]))
     if head.framing == CHUNKED:

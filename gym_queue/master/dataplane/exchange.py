@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING
 
 from gym_queue.errors import BadReply, GatewayTimeout, GymQueueError, RequestMalformed, WorkerUnreachable
 from gym_queue.master.dataplane.framing import Body, OpenBody, body_of
-from gym_queue.master.dataplane.head import (
-    CHUNKED,
-    STATUS_LINE,
-    UNTIL_CLOSE,
-    ReplyHead,
-    RequestHead,
-    head_end,
-    parse_reply,
-)
+from gym_queue.master.dataplane.head import CHUNKED, UNTIL_CLOSE, ReplyHead, RequestHead
+from gym_queue.master.dataplane.memo import read_reply, reply_memo
 
 if TYPE_CHECKING:
     from gym_queue.master.dataplane.protocol import GatewayProtocol
@@ -38,19 +31,21 @@ class Exchange:
         "_body",
         "_paused",
         "_pending",
+        "_reply_begun",
         "_reply_body",
         "_reply_head",
-        "_started",
         "_task",
         "_upstream",
         "call",
         "client",
         "deadline",
         "head",
+        "is_ended",
         "is_tunnel",
         "request_done",
         "request_id",
         "route",
+        "started",
     )
 
     def __init__(
@@ -66,33 +61,41 @@ class Exchange:
         self.route = route
         self.call = call
         self.request_id = request_id
-        self.deadline = client.gateway.deadline()
+        self.started = client.heard
+        """When its head was in, in monotonic seconds."""
+        self.deadline = client.heard + client.gateway.timeout_s
         """When the call has had no progress for too long, in monotonic seconds."""
         self.is_tunnel = False
-        self._started = time.perf_counter()
-        self._body: Body = body_of(head.framing)
-        self.request_done = self._body.is_done
+        self.is_ended = False
+        self.request_done = head.framing == 0
+        self._body: Body | None = None
         self._upstream: UpstreamConnection | None = None
         self._pending: bytearray | None = None
         self._again = b""
         self._reply_head = b""
+        self._reply_begun = False
         self._reply_body: Body | None = None
         self._task: asyncio.Task[None] | None = None
         self._paused = False
 
-    def start(self, pool: UpstreamPool, data: bytes) -> int:
-        """Send the head, and what of the body is here; return how many bytes of ``data`` were the body's.
+    def start(self, pool: UpstreamPool, data: bytes, at: int) -> int:
+        """Send the head, and what of the body is in ``data`` from ``at`` on; return where in it the body ends.
 
         Raises:
             RequestMalformed: The body is not chunked as it should be.
         """
         first = self._head_bytes(pool)
-        taken = 0
+        end = at
         if not self.request_done:
-            taken = self._body.take(data)
-            self.request_done = self._body.is_done
-            first += data[:taken]
-        upstream = pool.idle()
+            if 0 <= self.head.framing <= len(data) - at:
+                end = at + self.head.framing
+                self.request_done = True
+            else:
+                self._body = body_of(self.head.framing)
+                end = at + self._body.take(data, at)
+                self.request_done = self._body.is_done
+            first += data[at:end]
+        upstream = pool.idle(self.started)
         if upstream is None:
             self._dial(pool, first)
         else:
@@ -101,7 +104,7 @@ class Exchange:
             ):
                 self._again = first
             self._attach(upstream, first)
-        return taken
+        return end
 
     def feed(self, data: bytes) -> int:
         """Send more of the body; return how many bytes of ``data`` were the body's.
@@ -109,7 +112,7 @@ class Exchange:
         Raises:
             RequestMalformed: The body is not chunked as it should be.
         """
-        if self.is_tunnel:
+        if self.is_tunnel or self._body is None:
             taken = len(data)
         else:
             taken = self._body.take(data)
@@ -128,8 +131,8 @@ class Exchange:
         """Pass on bytes of the reply."""
         try:
             if self.is_tunnel:
-                self.client.write(data)
-            elif self._reply_body is not None:
+                self.client.transport.write(data)
+            elif self._reply_begun:
                 self.deadline = self.client.gateway.deadline()
                 self._pass_body(data)
             else:
@@ -148,7 +151,7 @@ class Exchange:
             self.client.close()
         elif again and pool is not None:  # the worker closed an idle connection just then; safe to repeat
             self._dial(pool, again)
-        elif self._reply_body is None:
+        elif not self._reply_begun:
             why = str(error) if error else "it hung up before it answered"
             self.fail(
                 WorkerUnreachable(
@@ -159,7 +162,7 @@ class Exchange:
         elif isinstance(self._reply_body, OpenBody) and error is None:
             self._finish(reusable=False)
         else:
-            self._end(failed=True)
+            self._end(time.monotonic(), failed=True)
             self.client.abort()  # half of a reply cannot be taken back
 
     def upstream_paused(self, *, paused: bool) -> None:
@@ -190,13 +193,13 @@ class Exchange:
     def abandon(self) -> None:
         """The client has gone: let the worker know by hanging up."""
         self._drop_upstream()
-        self._end(failed=False)
+        self._end(time.monotonic(), failed=False)
 
     def fail(self, error: GymQueueError) -> None:
         """Answer with an error of ours, or hang up when a part of the reply is out already."""
         self._drop_upstream()
-        self._end(failed=not isinstance(error, RequestMalformed))
-        if self._reply_body is not None or self.is_tunnel:
+        self._end(time.monotonic(), failed=not isinstance(error, RequestMalformed))
+        if self._reply_begun or self.is_tunnel:
             self.client.abort()
         else:
             stay = self.request_done and not self.head.is_http_10
@@ -238,50 +241,56 @@ class Exchange:
 
     def _head_bytes(self, pool: UpstreamPool) -> bytes:
         head = self.head
-        lines = [
-            b"%b %b HTTP/1.%d\r\n%b" % (head.method, head.target, 0 if head.is_http_10 else 1, head.rest),
-            b"host: %b\r\nx-request-id: %b\r\nx-master-timestamp: %.6f\r\n"
-            % (pool.host_header, self.request_id, time.time()),
+        first = b"%b %b HTTP/1.%d\r\n%bhost: %b\r\nx-request-id: %b\r\nx-master-timestamp: %.6f\r\n%b" % (
+            head.method,
+            head.target,
+            not head.is_http_10,
+            head.rest,
+            pool.host_header,
+            self.request_id,
+            time.time(),
             self.client.gateway.worker_auth,
-        ]
+        )
+        if b"idempotency-key" in head.fields:
+            first += b"idempotency-key: %b\r\n" % head.fields[b"idempotency-key"]
         if head.framing == CHUNKED:
-            lines.append(b"transfer-encoding: chunked\r\n")
+            first += b"transfer-encoding: chunked\r\n"
         elif head.framing or b"content-length" in head.fields:
-            lines.append(b"content-length: %d\r\n" % head.framing)
+            first += b"content-length: %d\r\n" % head.framing
         if head.is_upgrade:
-            lines.append(b"connection: upgrade\r\nupgrade: websocket\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+            first += b"connection: upgrade\r\nupgrade: websocket\r\n"
+        return first + b"\r\n"
 
     def _take_heads(self, data: bytes) -> None:
         """Pass on the reply's head once it is whole; interim replies (1xx) come before it."""
+        memo = self._upstream.memo if self._upstream is not None else reply_memo()
         while True:
             try:
-                end = head_end(data, STATUS_LINE)
-                if not end:
+                found = read_reply(data, memo, self.head.method)
+                if found is None:
                     self._reply_head = data
                     return
-                reply = parse_reply(data[:end], method=self.head.method)
+                reply, end = found
                 if reply.status == 101 and not self.head.is_upgrade:
                     raise RequestMalformed("it changes to a protocol that nobody asked for")
             except GymQueueError as error:
                 self._fail_badly(f"answered something that is not HTTP: {error}")
                 return
-            if reply.status == 101:
-                self._start_tunnel(reply, data[end:])
-                return
             if reply.status >= 200:
                 self._start_reply(reply, data, end)
                 return
+            if reply.status == 101:
+                self._start_tunnel(reply, data[end:])
+                return
             if not self.head.is_http_10:
-                self.client.write(b"%b%b\r\n" % (reply.first_line, reply.rest))
+                self.client.transport.write(b"%b%b\r\n" % (reply.first_line, reply.rest))
             data = data[end:]
 
     def _start_tunnel(self, reply: ReplyHead, rest: bytes) -> None:
         self.is_tunnel = self.request_done = True
         self.deadline = float("inf")
         upgrade = reply.fields.get(b"upgrade", b"websocket")
-        self.client.write(
+        self.client.transport.write(
             b"%b%bconnection: upgrade\r\nupgrade: %b\r\n\r\n%b"
             % (reply.first_line, reply.rest, upgrade, rest)
         )
@@ -290,23 +299,37 @@ class Exchange:
     def _start_reply(self, reply: ReplyHead, data: bytes, at: int) -> None:
         """Send the reply's head, and what of its body is in ``data`` from ``at`` on."""
         self._reply_head = b""
-        self._reply_body = body_of(reply.framing)
+        self._reply_begun = True
         if not reply.keep_alive and self._upstream is not None:
             self._upstream.keep_alive = False
-        lines = [reply.first_line, reply.rest, b"x-request-id: %b\r\n" % self.request_id]
-        if reply.framing == CHUNKED:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        elif b"content-length" in reply.fields and reply.status != 204:
-            lines.append(b"content-length: %b\r\n" % reply.fields[b"content-length"])
         if reply.framing == UNTIL_CLOSE or not self.request_done:
             self.client.will_close = True
+        head = self._reply_bytes(reply)
+        if self.call == "close":
+            self.client.gateway.on_closed(self, reply.status)
+        if reply.framing == len(data) - at:  # all of it is here, as it mostly is
+            self.client.transport.write(head + data[at:])
+            self._finish(reusable=True)
+        else:
+            self._reply_body = body_of(reply.framing)
+            self._pass_body(data, at, head)
+
+    def _reply_bytes(self, reply: ReplyHead) -> bytes:
+        fields = reply.fields
+        head = b"%b%bx-request-id: %b\r\n" % (reply.first_line, reply.rest, self.request_id)
+        if b"date" in fields:
+            head += b"date: %b\r\n" % fields[b"date"]
+        if b"x-worker-processing-time" in fields:
+            head += b"x-worker-processing-time: %b\r\n" % fields[b"x-worker-processing-time"]
+        if reply.framing == CHUNKED:
+            head += b"transfer-encoding: chunked\r\n"
+        elif b"content-length" in fields and reply.status != 204:
+            head += b"content-length: %b\r\n" % fields[b"content-length"]
         if self.client.will_close:
-            lines.append(b"connection: close\r\n")
+            head += b"connection: close\r\n"
         elif self.head.is_http_10:
-            lines.append(b"connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        self.client.gateway.on_reply(self, reply.status)
-        self._pass_body(data, at, b"".join(lines))
+            head += b"connection: keep-alive\r\n"
+        return head + b"\r\n"
 
     def _pass_body(self, data: bytes, at: int = 0, before: bytes = b"") -> None:
         body = self._reply_body
@@ -317,11 +340,11 @@ class Exchange:
             self._fail_badly("sent a reply whose chunks are broken")
             return
         if before and taken <= JOIN_BYTES:
-            self.client.write(before + data[at : at + taken])
+            self.client.transport.write(before + data[at : at + taken])
         else:
             if before:
-                self.client.write(before)
-            self.client.write(data if taken == len(data) else memoryview(data)[at : at + taken])
+                self.client.transport.write(before)
+            self.client.transport.write(data if taken == len(data) else memoryview(data)[at : at + taken])
         if body.is_done:
             self._finish(reusable=at + taken == len(data))
 
@@ -330,23 +353,27 @@ class Exchange:
 
     def _finish(self, *, reusable: bool) -> None:
         """The reply is out: free the worker's connection and let the client's next request come."""
+        now = time.monotonic()
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if self._paused and not upstream.transport.is_closing():
                 upstream.transport.resume_reading()
             if reusable and self.request_done and upstream.keep_alive:
-                upstream.release()
+                upstream.release(now)
             else:
                 upstream.close()
-        self._end(failed=False)
-        self.client.exchange_done(request_done=self.request_done)
+        self._end(now, failed=False)
+        self.client.exchange_done(now, request_done=self.request_done)
 
-    def _end(self, *, failed: bool) -> None:
-        self._pending, self._again = None, b""
+    def _end(self, now: float, *, failed: bool) -> None:
+        """Free what the call holds and count it; ended again, it stays ended."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        self.client.gateway.on_end(self, time.perf_counter() - self._started, failed=failed)
+        self._pending, self._again = None, b""
+        if not self.is_ended:
+            self.is_ended = True
+            self.client.gateway.on_end(self, now - self.started, failed=failed)
 
     def _drop_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None

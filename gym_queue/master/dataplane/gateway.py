@@ -7,7 +7,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from gym_queue.errors import MasterUnreachable
 from gym_queue.master.dataplane.exchange import Exchange
@@ -45,6 +45,9 @@ CALLS = frozenset(
     ]
 )
 
+TARGETS = 16_384
+"""Requests' targets whose reading is remembered."""
+
 
 class Gateway:
     """Routes requests by their heads, and watches over connections and calls.
@@ -70,8 +73,7 @@ class Gateway:
     ) -> None:
         self._routes, self._fleet = routes, fleet
         self._expected = None if token is None else b"Bearer " + token.encode()
-        self._timeout_s = timeout_s
-        self._active: set[Exchange] = set()
+        self.timeout_s = timeout_s
         self._sweeper: asyncio.Task[None] | None = None
         self.limits = limits
         self.connections: set[GatewayProtocol] = set()
@@ -92,43 +94,30 @@ class Gateway:
     @property
     def active_count(self) -> int:
         """Calls that are being forwarded."""
-        return len(self._active)
+        return sum(connection.exchange is not None for connection in self.connections)
 
     def route(self, head: RequestHead) -> tuple[Route, str] | None:
         """Return where a request goes and what it calls; None for the app behind the gateway."""
-        target = head.target
-        if not target.startswith(b"/envs/"):
+        place = _place(head.target)
+        if place is None:
             return None
-        path = target.partition(b"?")[0]
-        if b"%" in path or b"/." in path or b"#" in path:
-            return None  # what a worker could read as another path than ours
-        _, _, env_id, *call = path.split(b"/", 3)
-        if not call or not call[0]:
-            return None
-        route = self._routes.find(env_id.decode("ascii"))
+        route = self._routes.find(place[0])
         if route is None or route.state is not RouteState.READY or not self._may(head):
             return None  # the app says why
-        return route, call[0].decode("ascii")
+        return route, place[1]
 
     def deadline(self) -> float:
         """Return until when a call that starts now may take, in monotonic seconds."""
-        return time.monotonic() + self._timeout_s
+        return time.monotonic() + self.timeout_s
 
-    def on_start(self, exchange: Exchange) -> None:
-        """A call is forwarded."""
-        self._active.add(exchange)
-
-    def on_reply(self, exchange: Exchange, status: int) -> None:
-        """A worker answers: one that closed an environment, or does not have it, ends its route."""
-        if exchange.call == "close" and exchange.head.method == b"POST" and status in (200, 404):
+    def on_closed(self, exchange: Exchange, status: int) -> None:
+        """A worker answers a close: one that closed the environment, or does not have it, ends its route."""
+        if exchange.head.method == b"POST" and status in (200, 404):
             self._routes.remove(exchange.route.env_id, "closed")
             self._fleet.on_change()
 
     def on_end(self, exchange: Exchange, seconds: float, *, failed: bool) -> None:
-        """A call has ended, one way or another; told again, it stays ended."""
-        if exchange not in self._active:
-            return
-        self._active.remove(exchange)
+        """A call has ended, one way or another."""
         worker_id = exchange.route.worker_id
         self._fleet.count_call(worker_id, failed=failed)
         self.stats.add(worker_id, exchange.call, seconds, failed=failed)
@@ -164,12 +153,21 @@ class Gateway:
         while True:
             await asyncio.sleep(self.limits.sweep_s)
             now = time.monotonic()
-            for exchange in list(self._active):
-                if exchange.deadline < now:
-                    _guarded(exchange.client, exchange.time_out)
             for connection in list(self.connections):
+                if connection.exchange is not None and connection.exchange.deadline < now:
+                    _guarded(connection, connection.exchange.time_out)
                 _guarded(connection, partial(connection.check_patience, now))
             self.pools.expire()
+
+
+@lru_cache(TARGETS)
+def _place(target: bytes) -> tuple[str, str] | None:
+    """Return the environment and the call that a target names; None when it is not for a worker."""
+    path = target.partition(b"?")[0]
+    if not path.startswith(b"/envs/") or b"%" in path or b"/." in path or b"#" in path:
+        return None  # some of these a worker could read as another path than ours
+    _, _, env_id, *call = path.split(b"/", 3)
+    return (env_id.decode("ascii"), call[0].decode("ascii")) if call and call[0] else None
 
 
 def _guarded(connection: GatewayProtocol, work: Callable[[], None]) -> None:

@@ -31,9 +31,12 @@ _OURS = frozenset(
 """Headers that are read here; those of one connection alone (RFC 9110, section 7.6.1) are not sent on."""
 NOT_IN_TRAILERS = _OURS
 """Fields that would change what was already decided by the head (RFC 9110, section 6.5.1)."""
-_SENT_ON = frozenset({b"expect", b"idempotency-key"})
-_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization"})
-_METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
+REQUEST_VARIES = frozenset({b"content-length", b"idempotency-key", b"x-request-id"})
+"""Headers whose values change from one request of a client to its next; sent on by whoever forwards."""
+REPLY_VARIES = frozenset({b"content-length", b"date", b"x-request-id", b"x-worker-processing-time"})
+_OF_REPLIES = _OURS | REPLY_VARIES
+_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"idempotency-key"})
+METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[([0-9A-Fa-f:.]+)\])(?::[0-9]*)?")
 
@@ -55,6 +58,18 @@ class RequestHead:
     is_upgrade: bool
     """Whether it asks for a WebSocket; other upgrades are not for a proxy to pass on."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether another head with the same headers is framed and kept alive in the same way."""
+        usual = self.fields.get(b"connection", b"").lower() in (b"", b"keep-alive")
+        return usual and self.framing >= 0 and not self.is_http_10 and b"upgrade" not in self.fields
+
+    def again(self, method: bytes, target: bytes, fields: dict[bytes, bytes], framing: int) -> RequestHead:
+        """Return a head like this plain one but for what is given."""
+        return RequestHead(
+            method, target, self.is_http_10, fields, self.rest, framing, self.keep_alive, self.is_upgrade
+        )
+
 
 @dataclass(slots=True)
 class ReplyHead:
@@ -67,6 +82,17 @@ class ReplyHead:
     framing: int
     """Bytes of the body, CHUNKED or UNTIL_CLOSE."""
     keep_alive: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether another head with the same headers is framed and kept alive in the same way."""
+        usual = self.fields.get(b"connection", b"").lower() in (b"", b"keep-alive")
+        sized = b"content-length" in self.fields and self.status >= 200 and self.status not in (204, 304)
+        return usual and sized and self.keep_alive and self.first_line.startswith(b"HTTP/1.1")
+
+    def again(self, fields: dict[bytes, bytes], framing: int) -> ReplyHead:
+        """Return a head like this plain one but for what is given."""
+        return ReplyHead(self.status, self.first_line, fields, self.rest, framing, self.keep_alive)
 
 
 def head_end(data: bytes, first_line: re.Pattern[bytes]) -> int:
@@ -108,9 +134,9 @@ def parse_request(head: bytes) -> RequestHead:
     if match is None:
         raise RequestMalformed("the request's head is not HTTP/1: check its request line and headers")
     method, target, minor, block = match.groups()
-    if method not in _METHODS:
+    if method not in METHODS:
         raise MethodNotAllowed(f"the method {method[:40].decode()} is not served: use GET, POST or PUT")
-    fields, rest = _split(block)
+    fields, rest = _split(block, _OURS)
     is_http_10 = minor == b"0"
     _check_host(fields.get(b"host"), needed=not is_http_10)
     connection = fields.get(b"connection", b"").lower()
@@ -150,7 +176,7 @@ def parse_reply(head: bytes, *, method: bytes) -> ReplyHead:
         raise RequestMalformed("the reply's head is not HTTP/1")
     minor, code, block = match.groups()
     status = int(code)
-    fields, rest = _split(block)
+    fields, rest = _split(block, _OF_REPLIES)
     is_http_10 = minor == b"0"
     framing = _framing(fields, is_http_10=is_http_10, default=UNTIL_CLOSE)
     if method == b"HEAD" or status < 200 or status in (204, 304):
@@ -170,7 +196,7 @@ def error_head(error: GymQueueError) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (error.status, error.code.replace("_", " ").title().encode())
 
 
-def _split(block: bytes) -> tuple[dict[bytes, bytes], bytes]:
+def _split(block: bytes, ours: frozenset[bytes]) -> tuple[dict[bytes, bytes], bytes]:
     """Return the headers read here, and the lines of the others."""
     fields: dict[bytes, bytes] = {}
     kept = []
@@ -179,7 +205,7 @@ def _split(block: bytes) -> tuple[dict[bytes, bytes], bytes]:
         raise TooLarge(f"the head has more than {MAX_FIELDS} headers: send fewer")
     for line in lines:
         name = line[: line.find(b":")].lower()
-        if name not in _OURS:
+        if name not in ours:
             kept.append(line)
             continue
         value = line[len(name) + 1 :].strip(b" \t")
@@ -189,7 +215,7 @@ def _split(block: bytes) -> tuple[dict[bytes, bytes], bytes]:
             raise RequestMalformed(f"the header {name.decode()} comes twice: send it once")
         else:
             fields[name] += b", " + value
-        if name in _SENT_ON:
+        if name == b"expect":
             kept.append(line)
     return fields, b"\r\n".join(kept)
 

@@ -31,6 +31,8 @@ class Limits:
     """Below the 75 s after which our workers hang up, so that a request seldom meets a closing connection."""
     worker_idle: int = 1024
     """Idle connections kept per worker."""
+    worker_opening: int = 32
+    """Connections being opened per worker; a burst of more would overrun the queue of its listening socket."""
     worker_connections: int = 4096
     """Connections per worker; further calls wait for one."""
 

@@ -13,13 +13,8 @@ from typing import Any
 from gym_queue.errors import GymQueueError, RequestMalformed
 from gym_queue.master.dataplane.appside import AppProtocol, new_id
 from gym_queue.master.dataplane.exchange import Exchange
-from gym_queue.master.dataplane.head import (
-    REQUEST_LINE,
-    RequestHead,
-    error_head,
-    head_end,
-    parse_request,
-)
+from gym_queue.master.dataplane.head import RequestHead, error_head
+from gym_queue.master.dataplane.memo import read_request, request_memo
 from gym_queue.web.requestid import SAFE_ID
 
 logger = logging.getLogger(__name__)
@@ -33,9 +28,12 @@ class GatewayProtocol(AppProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._held = bytearray()
-        self._exchange: Exchange | None = None
+        self._memo = request_memo()
+        self.exchange: Exchange | None = None
+        """The call that is being forwarded."""
         now = time.monotonic()
-        self._heard = now
+        self.heard = now
+        """When bytes came last, in monotonic seconds."""
         self._idle_since = now
         self._head_since = 0.0
         self._draining_since = 0.0
@@ -51,14 +49,18 @@ class GatewayProtocol(AppProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gateway.connections.discard(self)
-        exchange, self._exchange = self._exchange, None
+        exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.abandon()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self.heard = time.monotonic()
         try:
-            self._take(data)
+            if self.exchange is None and not (self._held or self._draining_since or self._is_busy()):
+                self._next(data)
+            else:
+                self._take(data)
         except Exception:
             logger.exception("a client's request broke off, which is a bug")
             self.crashed()
@@ -70,8 +72,8 @@ class GatewayProtocol(AppProtocol):
             return False
         if self._held and not self._is_busy():
             self._take_held()
-        if self._exchange is not None:
-            return self._exchange.request_done and not self._exchange.is_tunnel
+        if self.exchange is not None:
+            return self.exchange.request_done and not self.exchange.is_tunnel
         if self.app_busy and self.app_body.is_done:
             self.tell_app_of_eof()
             return True
@@ -79,19 +81,19 @@ class GatewayProtocol(AppProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._exchange is not None:
-            self._exchange.pause(paused=True)
+        if self.exchange is not None:
+            self.exchange.pause(paused=True)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._exchange is not None:
-            self._exchange.pause(paused=False)
+        if self.exchange is not None:
+            self.exchange.pause(paused=False)
         elif self._held:
             self.loop.call_soon(self._take_held)
 
     def shutdown(self) -> None:
         """Close now, or after the call that is being answered."""
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is not None and not exchange.is_tunnel:
             self.will_close = True
         elif exchange is None and self.app_busy:
@@ -108,10 +110,10 @@ class GatewayProtocol(AppProtocol):
         elif self.transport.is_closing():
             return
         elif self._draining_since:
-            if now - self._heard > limits.drain_silence_s or now - self._draining_since > limits.drain_s:
+            if now - self.heard > limits.drain_silence_s or now - self._draining_since > limits.drain_s:
                 self.transport.close()
         elif self._is_busy():
-            if self._body_comes() and not self.flow.read_paused and now - self._heard > limits.silence_s:
+            if self._body_comes() and not self.flow.read_paused and now - self.heard > limits.silence_s:
                 self.transport.abort()
         elif self._head_since:
             if now - self._head_since > limits.head_s:
@@ -127,13 +129,9 @@ class GatewayProtocol(AppProtocol):
     def stop(self, error: GymQueueError) -> None:
         """End the connection now, answering a call that is being forwarded with an error."""
         self.will_close = True
-        if self._exchange is not None:
-            self._exchange.fail(error)
+        if self.exchange is not None:
+            self.exchange.fail(error)
         self.transport.close()
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Send bytes to the client."""
-        self.transport.write(data)
 
     def pause_client(self) -> None:
         """Read no more from the client for now."""
@@ -143,7 +141,7 @@ class GatewayProtocol(AppProtocol):
     def resume_client(self) -> None:
         """Read on."""
         if self.flow.read_paused and not self.transport.is_closing():
-            self._heard = time.monotonic()
+            self.heard = time.monotonic()
             self.flow.resume_reading()
 
     def close(self) -> None:
@@ -160,14 +158,14 @@ class GatewayProtocol(AppProtocol):
         """Send what the client said before the other side agreed to a tunnel."""
         self.resume_client()
         held, self._held = bytes(self._held), bytearray()
-        if held and self._exchange is not None:
-            self._exchange.feed(held)
+        if held and self.exchange is not None:
+            self.exchange.feed(held)
 
-    def exchange_done(self, *, request_done: bool) -> None:
+    def exchange_done(self, now: float, *, request_done: bool) -> None:
         """A forwarded call is answered."""
-        self._exchange = None
+        self.exchange = None
         if request_done:
-            self.after_answer()
+            self.after_answer(now)
         else:
             self.linger()
 
@@ -175,12 +173,12 @@ class GatewayProtocol(AppProtocol):
         self, error: GymQueueError, request_id: bytes, *, keep_alive: bool, is_head: bool = False
     ) -> None:
         """Answer with an error of ours, and close unless the connection can be kept alive."""
-        self._exchange = None
+        self.exchange = None
         if self.transport.is_closing():
             return
         body = json.dumps(error.to_wire(request_id.decode())).encode()
         stay = keep_alive and not self.will_close
-        self.write(
+        self.transport.write(
             b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
             % (
                 error_head(error),
@@ -195,14 +193,14 @@ class GatewayProtocol(AppProtocol):
         else:
             self.linger()
 
-    def after_answer(self) -> None:
+    def after_answer(self, now: float = 0.0) -> None:
         """An answer is out: close, or take the next request."""
         if self.transport.is_closing():
             return
         if self.will_close or (self.half_closed and not self._held):
             self.transport.close()
             return
-        self._idle_since = time.monotonic()
+        self._idle_since = now or time.monotonic()
         self.resume_client()
         if self._held:
             self.loop.call_soon(self._take_held)
@@ -216,15 +214,14 @@ class GatewayProtocol(AppProtocol):
             self.transport.close()
             return
         self.resume_client()
-        self._draining_since = self._heard = time.monotonic()
+        self._draining_since = self.heard = time.monotonic()
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
     def _take(self, data: bytes) -> None:
-        self._heard = time.monotonic()
         if self._draining_since:
             return
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is not None:
             if not exchange.request_done or exchange.is_tunnel:
                 data = self._feed(exchange, data)
@@ -252,44 +249,42 @@ class GatewayProtocol(AppProtocol):
         if data[:2] == b"\r\n":
             data = data[2:]  # RFC 9112, section 2.2: an empty line before a request is passed over
         try:
-            end = head_end(data, REQUEST_LINE)
-            if not end:
+            found = read_request(data, self._memo)
+            if found is None:
                 self._held += data
-                self._head_since = self._head_since or self._heard
+                self._head_since = self._head_since or self.heard
                 return
             self._head_since = 0.0
-            head = parse_request(data[:end])
-            rest = self._begin(head, data[:end], data[end:])
+            rest = self._begin(found[0], data, found[1])
         except GymQueueError as error:
             self.answer_error(error, new_id(), keep_alive=False)
             return
         if rest and not self.transport.is_closing():
             self._hold(rest)
 
-    def _begin(self, head: RequestHead, raw: bytes, rest: bytes) -> bytes:
-        """Start answering a request; return the bytes that are not its."""
+    def _begin(self, head: RequestHead, data: bytes, at: int) -> bytes:
+        """Start answering the request whose head ends at ``at``; return the bytes that are not its."""
         if not head.keep_alive:
             self.will_close = True
         found = self.gateway.route(head)
         if found is None:
-            return self.start_app(head, raw, rest)
+            return self.start_app(head, data[:at], data[at:])
         route, call = found
-        exchange = self._exchange = Exchange(self, head, route, call, _request_id(head))
-        self.gateway.on_start(exchange)
-        pool = self.gateway.pools.get(route.worker_url)
+        exchange = self.exchange = Exchange(self, head, route, call, _request_id(head))
         try:
-            return rest[exchange.start(pool, rest) :]
+            end = exchange.start(self.gateway.pools.get(route.worker_url), data, at)
         except RequestMalformed as error:
             exchange.fail(error)
             return b""
+        return data[end:] if end < len(data) else b""
 
     def _is_busy(self) -> bool:
         """Whether the next request must wait; also while the client does not read the answers it has."""
-        return self._exchange is not None or self.app_busy or self.flow.write_paused
+        return self.exchange is not None or self.app_busy or self.flow.write_paused
 
     def _body_comes(self) -> bool:
-        if self._exchange is not None:
-            return not self._exchange.request_done
+        if self.exchange is not None:
+            return not self.exchange.request_done
         return self.app_busy and not self.app_body.is_done
 
     def _hold(self, data: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from gym_queue.master.dataplane.limits import Limits
+from gym_queue.master.dataplane.memo import reply_memo
 
 
 class Listener(Protocol):
@@ -25,14 +26,14 @@ class Listener(Protocol):
         """The connection's send buffer is full, or has room again."""
 
 
-FRESH_S = 0.002
-"""Idle for less than this, a connection counts as still open."""
+FRESH_S = 1.0
+"""Idle for less than this, a connection counts as still open: servers hang up on those idle for longer."""
 
 
 class UpstreamConnection(asyncio.Protocol):
     """One connection to a worker; used by one exchange at a time."""
 
-    __slots__ = ("_readable", "idle_since", "keep_alive", "listener", "pool", "transport")
+    __slots__ = ("_readable", "idle_since", "keep_alive", "listener", "memo", "pool", "transport")
 
     def __init__(self, pool: UpstreamPool) -> None:
         self.pool = pool
@@ -42,6 +43,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether the worker will take another request on it."""
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self._readable = select.poll()
+        self.memo = reply_memo()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
@@ -78,20 +80,21 @@ class UpstreamConnection(asyncio.Protocol):
         if self.listener is not None:
             self.listener.upstream_paused(paused=False)
 
-    def is_usable(self) -> bool:
+    def is_usable(self, now: float) -> bool:
         """Whether an idle connection is still open, as far as this machine knows; its end may wait to be read."""
         if self.transport.is_closing():
             return False
-        # The poll is a system call: a connection that was used just now is spared it, as one in use would be.
-        return time.monotonic() - self.idle_since < FRESH_S or not self._readable.poll(0)
+        # The poll is a system call: a connection that was used just now is spared it, as one in use would be. Its
+        # end is heard at the loop's next turn.
+        return now - self.idle_since < FRESH_S or not self._readable.poll(0)
 
-    def release(self) -> None:
+    def release(self, now: float) -> None:
         """Give the connection back, its reply fully read."""
         self.listener = None
         if self.transport.get_write_buffer_size():  # answered before it read the whole request
             self.close()
         else:
-            self.pool.put(self)
+            self.pool.put(self, now)
 
     def close(self) -> None:
         """End the connection, telling nobody."""
@@ -117,12 +120,12 @@ class UpstreamPool:
         self._waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
         self._was_empty = False
 
-    def idle(self) -> UpstreamConnection | None:
+    def idle(self, now: float) -> UpstreamConnection | None:
         """Return a connection that is ready at once, the one used last; None when there is none."""
         self._was_empty = False
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_usable():
+            if connection.is_usable(now):
                 return connection
             connection.close()
         return None
@@ -134,7 +137,8 @@ class UpstreamPool:
             OSError: The worker refuses, cannot be reached, or does not answer in time.
             ValueError: Its URL cannot be connected to.
         """
-        while self.count >= self._limits.worker_connections:
+        limits = self._limits
+        while self.count >= limits.worker_connections or self._opening >= limits.worker_opening:
             freed = await self._next_free()
             if freed is not None and not freed.transport.is_closing():
                 return freed
@@ -148,9 +152,10 @@ class UpstreamPool:
             self.forget(connection)  # not every loop tells a connection that was given up at once of its end
             raise
         self._opening -= 1
+        self._wake()
         return connection
 
-    def put(self, connection: UpstreamConnection) -> None:
+    def put(self, connection: UpstreamConnection, now: float) -> None:
         """Take back a connection that can be used again."""
         if connection.transport.is_closing():
             return
@@ -162,7 +167,7 @@ class UpstreamPool:
         if len(self._idle) >= self._limits.worker_idle:
             connection.close()
             return
-        connection.idle_since = time.monotonic()
+        connection.idle_since = now
         self._idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
@@ -214,7 +219,7 @@ class UpstreamPool:
                 if freed is None:
                     self._wake()
                 else:
-                    self.put(freed)
+                    self.put(freed, time.monotonic())
             raise
 
     def _wake(self) -> None:
