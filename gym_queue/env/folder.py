@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -31,14 +32,16 @@ class EpisodeFolder:
             "a", encoding="utf-8", errors="backslashreplace"
         )  # a lone surrogate becomes the escape that JSON has for it
         self._spool = FrameSpool(path) if lazy_frames else None
+        self._to_json = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False).encode
+        self._prefix = f"{path}{os.sep}"
 
-    def save_frame(self, index: int, png: bytes) -> Path:
-        """Keep the screen as it was after step ``index``; 0 is the first observation."""
+    def save_frame(self, index: int, png: bytes) -> str:
+        """Keep the screen as it was after step ``index``, 0 being the first observation; return its path."""
         name = f"frame_{index:05d}.png"
         if self._spool is None:
-            return self.save(name, png)
+            return str(self.save(name, png))
         self._spool.add(name, png)
-        return self.path / name
+        return self._prefix + name
 
     def flush(self) -> None:
         """Make files of all the frames kept so far."""
@@ -62,7 +65,7 @@ class EpisodeFolder:
             EnvState: The episode was closed meanwhile.
         """
         try:
-            line = json.dumps(event, ensure_ascii=False, default=str, allow_nan=False) + "\n"
+            line = self._to_json(event) + "\n"
         except ValueError as error:
             raise RequestInvalid(f"the event is not JSON: {error}; send finite numbers") from error
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from gym_queue.runners.base import Observation
 
 
-def describe(seen: Observation, path: Path | None) -> dict[str, Any]:
+def describe(seen: Observation, path: Path | str | None) -> dict[str, Any]:
     """Return an observation by modality; ``screen.png`` holds the image's bytes.
 
     Args:

@@ -42,6 +42,17 @@ def is_subreaper() -> bool:
     return asked == 0 and answer.value == 1
 
 
+def has_children() -> bool:
+    """Whether this process has children, zombies included; True where the system cannot say it at once."""
+    if not hasattr(os, "waitid"):
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def find_processes(env_id: str, *, roots: Collection[int] = ()) -> list[psutil.Process]:
     """Return the live processes that carry the env's mark, and the descendants of those and of ``roots``.
 
@@ -73,6 +84,8 @@ def find_processes(env_id: str, *, roots: Collection[int] = ()) -> list[psutil.P
 
 def _below() -> list[psutil.Process]:
     own = psutil.Process()
+    if not has_children():  # psutil would read the state of every process of the machine to find that out
+        return [own]
     return [own, *own.children(recursive=True)]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
+import signal
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 import msgpack
 
@@ -21,7 +22,7 @@ from gym_queue.log import log_ids
 from gym_queue.protocol.observations import to_json
 from gym_queue.protocol.parse import parse_body
 from gym_queue.protocol.sessions import CreateRequest, EpisodeLimits, ResetRequest, StepRequest
-from gym_queue.runners.processes import become_subreaper
+from gym_queue.runners.processes import become_subreaper, has_children
 from gym_queue.worker.ipc import FrameSocket
 
 logger = logging.getLogger(__name__)
@@ -30,14 +31,24 @@ Source = TypeVar("Source", str, Path)
 Target = TypeVar("Target", str, Path)
 
 
+NUDGE = signal.SIGUSR1
+"""Tells an env process in the middle of a call that a close waits to be read."""
+CLEAN, BROKEN = 0, 1
+"""Exit statuses: nothing is left of the environment, or something may be."""
+
+
 class EnvServer:
-    """Answers the worker's calls, one at a time; ``close`` and the worker's end come through at any time."""
+    """Answers the worker's calls, one at a time, in the main thread.
+
+    A close that comes meanwhile waits in the socket; the worker then sends the signal NUDGE, and a thread reads it.
+    """
 
     def __init__(self, channel: FrameSocket, env_id: str) -> None:
         self._channel = channel
         self._env_id = env_id
         self._episode: Episode | None = None
-        self._todo: queue.SimpleQueue[tuple[int, str, dict[str, Any]]] = queue.SimpleQueue()
+        self._in_call = self._nudged = False
+        self._closer: threading.Thread | None = None
         self._operations: dict[str, Callable[[dict[str, Any]], Any]] = {
             "open": self._open,
             "reset": self._reset,
@@ -57,11 +68,42 @@ class EnvServer:
 
     def serve(self) -> None:
         """Answer calls for ever; the process ends in ``_end``."""
-        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        signal.signal(NUDGE, self._on_nudge)
         while True:
-            call_id, operation, arguments = self._todo.get()
-            ok, payload = self._run(operation, arguments)
-            self._reply(call_id, ok=ok, payload=payload)
+            call = self._receive()
+            self._in_call = True
+            if self._nudged:
+                self._listen_meanwhile()
+            ok, payload = self._run(call[1], call[2])
+            self._in_call = False
+            self._reply(call[0], ok=ok, payload=payload)
+            if self._closer is not None:
+                self._closer.join()  # for ever: it ends the process
+
+    def _receive(self) -> tuple[int, str, dict[str, Any]]:
+        """Return the worker's next call; ends the process on close, or when the worker has gone."""
+        try:
+            call_id, operation, arguments = self._channel.receive()
+        except EOFError:
+            self._end(None)
+        if operation == "close":
+            self._end(call_id)
+        return call_id, operation, arguments
+
+    def _on_nudge(self, _signal: int, _frame: FrameType | None) -> None:
+        self._nudged = True
+        if self._in_call:
+            self._listen_meanwhile()
+
+    def _listen_meanwhile(self) -> None:
+        """Read the close in a thread: the call may never end. Calls that were sent before it are dropped."""
+        if self._closer is None:
+            self._closer = threading.Thread(target=self._receive_until_close, name="close", daemon=True)
+            self._closer.start()
+
+    def _receive_until_close(self) -> None:
+        while True:
+            self._receive()
 
     @property
     def _live(self) -> Episode:
@@ -128,29 +170,19 @@ class EnvServer:
             )
             return False, broken.to_wire()
 
-    def _listen(self) -> None:
-        """Take the worker's calls; end the process on close, or when the worker has gone."""
-        while True:
-            try:
-                call_id, operation, arguments = self._channel.receive()
-            except EOFError:
-                self._end(None)
-                return
-            if operation == "close":
-                self._end(call_id)
-            self._todo.put((call_id, operation, arguments))
-
-    def _end(self, call_id: int | None) -> None:
-        status = 0
+    def _end(self, call_id: int | None) -> NoReturn:
+        status = CLEAN
         try:
             if self._episode is not None:
                 self._episode.close()
         except Exception:
             logger.exception("the environment did not close cleanly")
-            status = 1
+            status = BROKEN
         if call_id is not None:
             self._reply(call_id, ok=True, payload=None)
-        os._exit(status)  # the main thread may be inside a call that never returns
+        os._exit(
+            BROKEN if has_children() else status
+        )  # the main thread may be inside a call that never returns
 
     def _reply(self, call_id: int, *, ok: bool, payload: Any) -> None:
         try:
@@ -158,7 +190,7 @@ class EnvServer:
         except GymQueueError as error:
             self._reply(call_id, ok=False, payload=error.to_wire())
         except OSError:
-            logger.debug("the worker has gone; the listener ends this process")
+            logger.debug("the worker has gone; the next read ends this process")
 
 
 def _copy(copy: Callable[[Source, Target], None], source: Source, target: Target) -> None:

@@ -192,6 +192,11 @@ class EnvProcesses:
         if env_id in self._exits:
             await self._tell({"do": "kill", "env_id": env_id})
 
+    async def nudge(self, env_id: str) -> None:
+        """Make a process that is in the middle of a call read what was sent to it since: a close."""
+        if env_id in self._exits:
+            await self._tell({"do": "nudge", "env_id": env_id})
+
     async def wait_gone(self, env_id: str) -> None:
         """Wait until an environment's process has ended and what it left is removed."""
         if (exited := self._exits.get(env_id)) is not None:

@@ -63,12 +63,16 @@ class ForkServer:
         self._end()
 
     def _on_message(self) -> None:
-        message = self._channel.receive()
+        self._obey(self._channel.receive())
+        while self._channel.holds_more:  # the selector knows only of what is not read yet
+            self._obey(self._channel.receive())
+
+    def _obey(self, message: dict[str, str]) -> None:
         env_id = message["env_id"]
         if message["do"] == "spawn":
             self._spawn(env_id)
         else:
-            self._kill(env_id)
+            self._signal(env_id, envmain.NUDGE if message["do"] == "nudge" else signal.SIGKILL)
 
     def _spawn(self, env_id: str) -> None:
         try:
@@ -83,6 +87,7 @@ class ForkServer:
 
     def _become_env(self, env_id: str) -> None:
         signal.set_wakeup_fd(-1)
+        signal.signal(envmain.NUDGE, signal.SIG_IGN)  # one that comes before it serves
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
             signal.signal(
                 number, signal.SIG_DFL
@@ -92,10 +97,10 @@ class ForkServer:
         os.close(self._wake_w)
         envmain.main(self._socket_path, env_id)
 
-    def _kill(self, env_id: str) -> None:
+    def _signal(self, env_id: str, number: signal.Signals) -> None:
         for pid, owner in self._children.items():
             if owner == env_id:
-                os.kill(pid, signal.SIGKILL)  # ours and not reaped yet: the pid cannot be another's
+                os.kill(pid, number)  # ours and not reaped yet: the pid cannot be another's
 
     def _on_child(self) -> None:
         os.read(self._wake_r, 4096)
@@ -110,7 +115,7 @@ class ForkServer:
                     break
                 if pid in self._children:
                     ended.append((self._children.pop(pid), os.waitstatus_to_exitcode(status)))
-        if ended:
+        if any(status != envmain.CLEAN for _, status in ended):
             self._kill_orphans()
         for env_id, status in ended:
             self._clean(env_id)
@@ -144,6 +149,8 @@ class ForkServer:
             time.sleep(0.002)  # a killed parent hands us its own children, which must go as well
 
     def _end(self) -> None:
+        for env_id in list(self._children.values()):
+            self._signal(env_id, envmain.NUDGE)  # those in a call would not notice that the worker has gone
         deadline = time.monotonic() + END_GRACE_S
         while self._children and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -250,8 +250,12 @@ class Host:
         with log_ids(env_id=env.env_id):
             try:
                 if env.process is not None:
-                    await env.process.call("close", timeout_s=CLOSE_TIMEOUT_S)
-            except (EnvTimeout, EnvLost) as error:
+                    closing = asyncio.ensure_future(env.process.call("close", timeout_s=CLOSE_TIMEOUT_S))
+                    await asyncio.sleep(0)  # until it is sent
+                    if env.busy or not env.opened:
+                        await self._processes.nudge(env.env_id)
+                    await closing
+            except (EnvTimeout, EnvLost, RunnerFailed) as error:
                 logger.warning("the environment did not close by itself: %s", error)
             await self._discard(env)
             logger.info("closed")

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 import threading
+from collections import deque
 from typing import Any
 
 import msgpack
@@ -14,6 +15,7 @@ from gym_queue.errors import RequestInvalid, TooLarge
 
 LENGTH = struct.Struct(">I")
 MAX_FRAME_BYTES = 256 << 20
+RECEIVE_BYTES = 256 << 10
 
 
 def pack(message: object) -> bytes:
@@ -86,7 +88,9 @@ class FrameSocket:
 
     def __init__(self, path: str, hello: object) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._sending = threading.Lock()  # a step's reply and the close's come from two threads
+        self._sending = threading.Lock()  # a step's reply and the close's may come from two threads
+        self._frames = FrameReader()
+        self._received: deque[Any] = deque()
         self._socket.connect(path)
         self.send(hello)
 
@@ -105,29 +109,30 @@ class FrameSocket:
         with self._sending:
             self._socket.sendall(frame)
 
+    @property
+    def holds_more(self) -> bool:
+        """Whether a message is here already, so that the descriptor need not be readable."""
+        return bool(self._received)
+
     def receive(self) -> Any:
         """Return the next message.
 
         Raises:
             EOFError: The worker has gone.
         """
-        return _unpack(self._exactly(_checked(self._exactly(LENGTH.size))))
+        while not self._received:
+            try:
+                data = self._socket.recv(RECEIVE_BYTES)
+            except OSError as error:
+                raise EOFError("the worker has gone") from error
+            if not data:
+                raise EOFError("the worker has gone")
+            self._received.extend(self._frames.take(data))
+        return self._received.popleft()
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
-
-    def _exactly(self, size: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < size:
-            try:
-                part = self._socket.recv(min(size - len(parts), 1 << 20))
-            except OSError as error:
-                raise EOFError("the worker has gone") from error
-            if not part:
-                raise EOFError("the worker has gone")
-            parts += part
-        return bytes(parts)
 
 
 def _checked(head: bytes | bytearray) -> int:

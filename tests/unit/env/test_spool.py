@@ -6,7 +6,7 @@ from tests.unit.env.conftest import Lab, files_of, reset, step
 
 def test_lazy_frames_become_files_when_they_are_asked_for(tmp_path: Path) -> None:
     folder = EpisodeFolder(tmp_path, lazy_frames=True)
-    paths = [folder.save_frame(index, b"png%d" % index) for index in range(3)]
+    paths = [Path(folder.save_frame(index, b"png%d" % index)) for index in range(3)]
     assert not any(path.exists() for path in paths)
     assert list(folder.frames().values()) == paths
     assert [path.read_bytes() for path in paths] == [b"png0", b"png1", b"png2"]
