@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+from numpy.random import default_rng
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gym_queue.errors import RunnerFailed, SpecInvalid
@@ -130,7 +131,7 @@ class FakeRunner:
 
     def _encode(self, number: int) -> bytes:
         width, height = self._setup.spec.resolution
-        random = np.random.default_rng([(self._setup.seed or 0) % 2**63, number])
+        random = default_rng([(self._setup.seed or 0) % 2**63, number])
         lines = np.empty((self._noise_lines, width, 3), np.uint8)
         lines[:] = random.integers(64, 256, 3, np.uint8)
         size = min(self._options.frame_bytes, lines.size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from gym_queue.errors import RequestInvalid, RunnerUnavailable
 from gym_queue.names import RUNNERS
@@ -19,6 +19,17 @@ _IMPLEMENTED: Mapping[str, tuple[str, str]] = {
 def implemented_runners() -> tuple[str, ...]:
     """Return the names of the runners that this version has."""
     return tuple(_IMPLEMENTED)
+
+
+def preload(names: Iterable[str]) -> None:
+    """Import the modules of runners, so that what is forked from here has them.
+
+    Args:
+        names: Runners of this version; others are passed over.
+    """
+    for name in names:
+        if name in _IMPLEMENTED:
+            importlib.import_module(_IMPLEMENTED[name][0])
 
 
 def open_runner(name: str, setup: RunnerSetup) -> Runner:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -126,11 +127,13 @@ class EnvProcesses:
 
     Args:
         work_dir: The worker's private folder, with a short path: the unix socket is in it.
+        runners: What the environments may run on; imported once, before the processes are forked.
         log_level: For the processes.
     """
 
-    def __init__(self, work_dir: Path, *, log_level: str = "INFO") -> None:
+    def __init__(self, work_dir: Path, runners: Sequence[str], *, log_level: str = "INFO") -> None:
         self._work_dir = work_dir
+        self._runners = list(runners)
         self._log_level = log_level
         self._socket_path = str(work_dir / "env.sock")
         self._server: asyncio.Server | None = None
@@ -230,7 +233,12 @@ class EnvProcesses:
 
     async def _start_fork_server(self) -> None:
         control = self._control = asyncio.get_running_loop().create_future()
-        options = {"socket": self._socket_path, "work_dir": str(self._work_dir), "log_level": self._log_level}
+        options = {
+            "socket": self._socket_path,
+            "work_dir": str(self._work_dir),
+            "log_level": self._log_level,
+            "runners": self._runners,
+        }
         popen = self._popen = subprocess.Popen(  # noqa: ASYNC220  returns once the process is forked
             [sys.executable, "-m", "gym_queue.worker.forkserver", json.dumps(options)],
             stdin=subprocess.DEVNULL,

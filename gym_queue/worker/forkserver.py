@@ -22,6 +22,7 @@ import psutil
 
 from gym_queue.log import configure_logging
 from gym_queue.runners.processes import become_subreaper, is_subreaper
+from gym_queue.runners.registry import preload
 from gym_queue.worker import envmain
 from gym_queue.worker.cleanup import SWEEP_TIMEOUT_S, kill_trees, remove_env, remove_tree
 from gym_queue.worker.ipc import FrameSocket
@@ -170,12 +171,13 @@ def _ignore(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Run as ``python -m gym_queue.worker.forkserver '{"socket":..,"work_dir":..,"log_level":..}'``."""
+    """Run as ``python -m gym_queue.worker.forkserver '{"socket":..,"work_dir":..,"log_level":..,"runners":[..]}'``."""
     options = json.loads(sys.argv[1])
     configure_logging(options["log_level"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when its worker does
     become_subreaper()
+    preload(options["runners"])
     gc.freeze()  # what is imported by now stays shared between the forks
     work_dir = Path(options["work_dir"])
     try:

@@ -94,7 +94,7 @@ class Host:
         self._clock = clock
         self._envs: dict[str, LiveEnv] = {}
         self._lost: deque[str] = deque(maxlen=LOST_KEPT)
-        self._processes = EnvProcesses(work_dir, log_level=log_level)
+        self._processes = EnvProcesses(work_dir, runners, log_level=log_level)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
         self._finish_by = 0.0
