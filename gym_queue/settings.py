@@ -71,6 +71,8 @@ class WorkerSettings(BaseSettings):
     """Name of this worker; None makes one from the host name and a random part."""
     max_envs: int = Field(4, ge=1, le=10_000)
     """Environments at once."""
+    max_starting: int | None = Field(None, ge=1)
+    """Environments that start at once; None is the number of cores."""
     timeout_s: float = Field(3600.0, gt=0)
     """An environment that no call touched for this long is closed."""
     heartbeat_interval_s: float | None = Field(None, gt=0)

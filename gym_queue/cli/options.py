@@ -49,6 +49,9 @@ MasterUrl = Annotated[
 ]
 WorkerId = Annotated[str | None, typer.Option(help="Name of this worker; made up when not given.")]
 MaxEnvs = Annotated[int | None, typer.Option(help="Environments at once: 4 when not given.")]
+MaxStarting = Annotated[
+    int | None, typer.Option(help="Environments that start at once: the number of cores when not given.")
+]
 Timeout = Annotated[
     float | None, typer.Option(help="Seconds after which an idle environment is closed: 3600 when not given.")
 ]

@@ -53,6 +53,8 @@ class Registration(Request):
     hostname: str = Field("", max_length=300)
     port: int | None = Field(None, ge=0, le=65535)
     max_envs: int = Field(1, ge=0, le=10_000)
+    max_starting: int | None = Field(None, ge=1, le=10_000)
+    """Environments that may be starting at once, apart from ``max_envs``; None means as many as there are slots."""
     metadata: WorkerMetadata = Field(default_factory=WorkerMetadata)
     queues: list[str] = Field(default_factory=list)
     """Celery queues it consumes; empty means it takes creates by HTTP."""
@@ -82,6 +84,9 @@ class Heartbeat(Request):
     worker_id: str = Field(max_length=128)
     env_count: int = Field(0, ge=0)
     env_ids: list[EnvId] = Field(default_factory=list)
+    """Those that are open or being opened."""
+    opening: list[EnvId] = Field(default_factory=list)
+    """Those of ``env_ids`` that are still being opened."""
     cpu_percent: float | None = None
     memory_percent: float | None = None
     status: str = "healthy"

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -34,13 +34,25 @@ class MasterLink:
     token: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What a worker has at one moment."""
+
+    env_ids: list[str]
+    """Environments that are open or being opened."""
+    opening: list[str] = field(default_factory=list)
+    """Those that are being opened."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Counters, by name."""
+
+
 class Announcer:
     """Keeps a master informed about this worker.
 
     Args:
         link: The master.
         registration: What to register as.
-        env_ids: Returns the live environments' ids.
+        census: Returns what the worker has now.
         heartbeat_s: Seconds between heartbeats; None takes the master's word.
     """
 
@@ -48,13 +60,13 @@ class Announcer:
         self,
         link: MasterLink,
         registration: Registration,
-        env_ids: Callable[[], list[str]],
+        census: Callable[[], Census],
         *,
         heartbeat_s: float | None = None,
     ) -> None:
         self._link = link
         self._registration = registration
-        self._env_ids = env_ids
+        self._census = census
         self._heartbeat_s = heartbeat_s
         self._sequence = time.time_ns()  # grows across restarts of this worker too
         self._task: asyncio.Task[None] | None = None
@@ -142,11 +154,13 @@ class Announcer:
     async def _beat_once(self) -> None:
         assert self._client is not None  # noqa: S101  set by start
         self._sequence += 1
-        env_ids = self._env_ids()
+        census = self._census()
         beat = Heartbeat(
             worker_id=self._registration.worker_id,
-            env_count=len(env_ids),
-            env_ids=env_ids,
+            env_count=len(census.env_ids),
+            env_ids=census.env_ids,
+            opening=census.opening,
+            metrics=census.metrics,
             cpu_percent=psutil.cpu_percent(),
             memory_percent=psutil.virtual_memory().percent,
             status="draining" if self.draining else "healthy",
@@ -201,7 +215,14 @@ def _refusal(reply: httpx.Response) -> GymQueueError:
 
 
 def describe_worker(
-    *, worker_id: str, url: str, port: int, max_envs: int, runners: tuple[str, ...], queues: list[str]
+    *,
+    worker_id: str,
+    url: str,
+    port: int,
+    max_envs: int,
+    max_starting: int,
+    runners: tuple[str, ...],
+    queues: list[str],
 ) -> Registration:
     """Return what this process registers as."""
     metadata = WorkerMetadata(
@@ -216,6 +237,7 @@ def describe_worker(
         hostname=socket.gethostname(),
         port=port,
         max_envs=max_envs,
+        max_starting=max_starting,
         metadata=metadata,
         queues=queues,
         resources=Resources(

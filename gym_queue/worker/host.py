@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 from gym_queue.errors import (
     Conflict,
     EnvLost,
-    EnvNotFound,
     EnvState,
     EnvTimeout,
     GymQueueError,
@@ -26,15 +24,15 @@ from gym_queue.errors import (
 from gym_queue.log import log_ids
 from gym_queue.protocol.sessions import CreateRequest
 from gym_queue.worker.cleanup import remove_tree
+from gym_queue.worker.ended import CLOSED, Ended
 from gym_queue.worker.envprocess import EnvProcess, EnvProcesses
+from gym_queue.worker.replies import Replies
 
 logger = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 120.0
 CLOSE_TIMEOUT_S = 15.0
 REAP_INTERVAL_S = 1.0
-LOST_KEPT = 1000
-"""Lost environments that are remembered, so that their callers hear of the loss."""
 
 
 @dataclass(slots=True)
@@ -47,12 +45,15 @@ class LiveEnv:
     work_dir: Path
     created_at: float
     last_activity: float
+    last_seen: float
+    """When its client was last heard of; keepalive counts too."""
     process: EnvProcess | None = None
     inline: bool = False
     opened: dict[str, Any] = field(default_factory=dict)
     ready: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """How the opening ended, for those who asked for the same environment meanwhile."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    replies: Replies = field(default_factory=Replies)
     busy: int = 0
     """Calls that run or wait; a busy environment is never idle."""
     ending: bool = False
@@ -67,6 +68,8 @@ class HostLimits:
     idle_timeout_s: float
     call_timeout_s: float
     reset_policy: str = "core"
+    max_starting: int | None = None
+    """Environments that open at once; further ones wait. None is no limit."""
 
 
 class Host:
@@ -93,7 +96,10 @@ class Host:
         self._work_dir = work_dir
         self._clock = clock
         self._envs: dict[str, LiveEnv] = {}
-        self._lost: deque[str] = deque(maxlen=LOST_KEPT)
+        self._ended = Ended()
+        self._starting = asyncio.Semaphore(limits.max_starting or limits.max_envs or 1)
+        self.reaped_count = 0
+        """Environments that were closed because nobody used them."""
         self._processes = EnvProcesses(work_dir, runners, log_level=log_level)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
@@ -149,11 +155,12 @@ class Host:
         self._check_slot()
         now = self._clock()
         work_dir = self._work_dir / "envs" / env_id
-        env = LiveEnv(env_id, request, secrets.token_urlsafe(24), work_dir, now, now)
+        env = LiveEnv(env_id, request, secrets.token_urlsafe(24), work_dir, now, now, now)
         self._envs[env_id] = env  # holds the slot from here on
         with log_ids(env_id=env_id):
             try:
-                await self._open(env)
+                async with self._starting:
+                    await self._open(env)
             except BaseException as error:
                 why = self._explain(env, error)
                 await asyncio.shield(self._discard(env))
@@ -180,7 +187,8 @@ class Host:
         env.process = process
         env.opened = await process.call("open", arguments, timeout_s=OPEN_TIMEOUT_S)
         env.inline = env.opened["inline"]
-        env.last_activity = self._clock()
+        env.last_activity = env.last_seen = self._clock()
+        self._ended.forget(env.env_id)
         self._keep(self._watch(env, process))
 
     def _explain(self, env: LiveEnv, error: BaseException) -> BaseException:
@@ -195,16 +203,12 @@ class Host:
         """Return a live environment.
 
         Raises:
-            EnvLost: Its process died or was killed after it hung.
+            EnvLost: Its process died, was killed after it hung, or was closed as nobody used it.
             EnvNotFound: None has this id here.
         """
         env = self._envs.get(env_id)
-        if env is None and env_id in self._lost:
-            raise EnvLost(f"the process of environment {env_id} died: create a new environment")
         if env is None or not env.opened:
-            raise EnvNotFound(
-                f"there is no environment {env_id} on this worker: it was closed, reaped or never here"
-            )
+            raise self._ended.error(env_id)
         return env
 
     async def call(self, env_id: str, operation: str, arguments: dict[str, Any] | None = None) -> Any:
@@ -217,7 +221,7 @@ class Host:
         """
         env = self.get(env_id)
         env.busy += 1
-        env.last_activity = self._clock()
+        env.last_activity = env.last_seen = self._clock()
         try:
             async with env.lock:
                 process = self.get(env_id).process
@@ -230,23 +234,38 @@ class Host:
                 f"environment {env_id} was closed while {operation} ran: create a new one", {"env_id": env_id}
             ) from error
         except EnvTimeout:
-            self._lost.append(env_id)
+            self._ended.note(env_id, f"{operation} hung and its process was ended")
             await self._discard(env)
             raise
         finally:
             env.busy -= 1
-            env.last_activity = self._clock()
+            env.last_activity = env.last_seen = self._clock()
+
+    def keepalive(self, env_id: str) -> float | None:
+        """Renew the lease of an environment's client; return its length in seconds, None when it has none.
+
+        Raises:
+            EnvNotFound, EnvLost: As ``get``.
+        """
+        env = self.get(env_id)
+        env.last_seen = self._clock()
+        return env.request.lease_s
 
     async def close(self, env_id: str) -> None:
         """Close an environment, even in the middle of a call; killed when it does not close in time.
 
+        Of one that has ended, however it did, nothing is left to close.
+
         Raises:
-            EnvNotFound: None has this id here.
+            EnvNotFound: None has had this id here.
         """
+        if env_id not in self._envs and env_id in self._ended:
+            return
         await self._end(self.get(env_id))
 
-    async def _end(self, env: LiveEnv) -> None:
+    async def _end(self, env: LiveEnv, why: str = CLOSED) -> None:
         env.ending = True
+        self._ended.note(env.env_id, why)
         with log_ids(env_id=env.env_id):
             try:
                 if env.process is not None:
@@ -263,6 +282,11 @@ class Host:
     def snapshot(self) -> dict[str, LiveEnv]:
         """Return the environments that are open or being opened, by id."""
         return dict(self._envs)
+
+    @property
+    def opening(self) -> list[str]:
+        """The environments that are being opened."""
+        return [env_id for env_id, env in self._envs.items() if not env.opened]
 
     def _check_slot(self) -> None:
         if self.draining:
@@ -295,7 +319,7 @@ class Host:
         status = await asyncio.shield(process.exited)
         if self._envs.get(env.env_id) is env and not env.ending:
             logger.warning("the process of environment %s died (status %s)", env.env_id, status)
-            self._lost.append(env.env_id)
+            self._ended.note(env.env_id, "its process died")
             await self._discard(env)
 
     async def _reap_idle(self) -> None:
@@ -303,15 +327,25 @@ class Host:
             await asyncio.sleep(REAP_INTERVAL_S)
             now = self._clock()
             for env in list(self._envs.values()):
-                limit_s = env.request.idle_timeout_s or self.limits.idle_timeout_s
-                if env.opened and not env.ending and env.busy == 0 and now - env.last_activity > limit_s:
-                    logger.warning(
-                        "environment %s was idle for %.0f s: closed", env.env_id, now - env.last_activity
-                    )
-                    try:
-                        await self.close(env.env_id)
-                    except GymQueueError as error:
-                        logger.info("environment %s was gone already: %s", env.env_id, error)
+                why = self._why_unused(env, now)
+                if why is None:
+                    continue
+                logger.warning("environment %s is closed: %s", env.env_id, why)
+                self.reaped_count += 1
+                try:
+                    await self._end(env, f"it was reaped: {why}")
+                except GymQueueError as error:
+                    logger.info("environment %s was gone already: %s", env.env_id, error)
+
+    def _why_unused(self, env: LiveEnv, now: float) -> str | None:
+        """Return why an environment is taken for forgotten; one in the middle of a call never is."""
+        if not env.opened or env.ending or env.busy:
+            return None
+        lease_s = env.request.lease_s
+        if lease_s is not None and now - env.last_seen > lease_s:
+            return f"its client did not renew its lease of {lease_s:g} s"
+        idle_s, limit_s = now - env.last_activity, env.request.idle_timeout_s or self.limits.idle_timeout_s
+        return f"nobody used it for {idle_s:.0f} s" if idle_s > limit_s else None
 
     def _keep(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

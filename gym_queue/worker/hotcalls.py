@@ -6,6 +6,7 @@ this loop only hands bytes on.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,6 +24,7 @@ MAX_BODY_BYTES = 32 << 20
 """A step's body: its longest texts and voice."""
 JSON_HEAD = (b"content-type", b"application/json")
 MSGPACK_HEAD = (b"content-type", MSGPACK_TYPE.encode())
+REPLAYED_HEAD = (b"idempotency-replayed", b"true")
 
 
 class HotCalls:
@@ -47,19 +49,27 @@ class HotCalls:
         await self._app(scope, receive, send)
 
     async def _serve(self, env_id: str, call: str, scope: Scope, receive: Receive, send: Send) -> None:
-        packed = any(name == b"accept" and MSGPACK_HEAD[1] in value for name, value in scope["headers"])
+        headers = dict(scope["headers"])
+        packed = MSGPACK_HEAD[1] in headers.get(b"accept", b"")
+        key = headers.get(b"idempotency-key")
         try:
             body = await _read(receive)
             if body is None:
                 return
             arguments = {"body": body, "msgpack": packed, "request_id": scope["request_id"]}
-            reply: bytes = await self._host.call(env_id, call, arguments)
+            if key is None:
+                reply, is_replay = await self._host.call(env_id, call, arguments), False
+            else:
+                work = partial(self._host.call, env_id, call, arguments)
+                kind_of_call = (call.encode(), b"msgpack" if packed else b"json", body)
+                reply, is_replay = await self._host.get(env_id).replies.once(key, kind_of_call, work)
         except GymQueueError as error:
             await error_reply(error, scope["request_id"])(scope, receive, send)
             return
-        kind = MSGPACK_HEAD if packed else JSON_HEAD
-        headers = [kind, (b"content-length", b"%d" % len(reply))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        heads = [MSGPACK_HEAD if packed else JSON_HEAD, (b"content-length", b"%d" % len(reply))]
+        if is_replay:
+            heads.append(REPLAYED_HEAD)
+        await send({"type": "http.response.start", "status": 200, "headers": heads})
         await send({"type": "http.response.body", "body": reply})
 
 

@@ -114,9 +114,28 @@ def _add_lifecycle(app: FastAPI, host: Host, identity: WorkerIdentity) -> None:
 
     @app.post("/envs/{env_id}/close")
     async def close(env_id: str) -> dict[str, str]:
-        """End an environment."""
+        """End an environment; of one that has ended nothing is left to end."""
         await host.close(env_id)
         return {"status": "closed"}
+
+    @app.post("/envs/{env_id}/keepalive")
+    async def keepalive(env_id: str) -> dict[str, Any]:
+        """Renew the lease of an environment's client."""
+        return {"status": "renewed", "lease_s": host.keepalive(env_id)}
+
+    @app.get("/envs/{env_id}")
+    async def show(env_id: str) -> dict[str, Any]:
+        """Where one environment is in its life."""
+        env, now = host.get(env_id), time.time()
+        return {
+            "env_id": env_id,
+            "state": "closing" if env.ending else "running" if env.busy else "ready",
+            "worker_id": identity.worker_id,
+            "worker_url": identity.url,
+            "age_s": now - env.created_at,
+            "idle_s": 0.0 if env.busy else now - env.last_activity,
+            "lease_s": env.request.lease_s,
+        }
 
 
 def _add_episode_calls(app: FastAPI, host: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +32,7 @@ from gym_queue.protocol.sessions import RESET_POLICIES
 from gym_queue.runners.registry import implemented_runners
 from gym_queue.settings import WorkerSettings
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals
-from gym_queue.worker.announce import Announcer, MasterLink, advertised_host, describe_worker
+from gym_queue.worker.announce import Announcer, Census, MasterLink, advertised_host, describe_worker
 from gym_queue.worker.consumer import Part, add_create_task, add_steps, set_queues
 from gym_queue.worker.doctor import preflight
 from gym_queue.worker.host import Host, HostLimits
@@ -124,7 +126,10 @@ def _compose(
 ) -> tuple[Worker, Announcer | None]:
     worker_id = settings.worker_id or _make_id()
     port = int(bound.getsockname()[1])
-    limits = HostLimits(settings.max_envs, settings.timeout_s, settings.call_timeout_s, settings.reset_policy)
+    max_starting = min(settings.max_starting or os.cpu_count() or 1, settings.max_envs)
+    limits = HostLimits(
+        settings.max_envs, settings.timeout_s, settings.call_timeout_s, settings.reset_policy, max_starting
+    )
     host = Host(work_dir, runners, limits, log_level=settings.log_level)
     queues = tuple(queue_name(runner, worker_id) for runner in runners)
     announcer, url = None, f"http://{settings.advertise_host or 'localhost'}:{port}"
@@ -137,11 +142,12 @@ def _compose(
             url=url,
             port=port,
             max_envs=settings.max_envs,
+            max_starting=max_starting,
             runners=runners,
             queues=list(queues),
         )
         announcer = Announcer(
-            link, registration, lambda: list(host.snapshot()), heartbeat_s=settings.heartbeat_interval_s
+            link, registration, partial(_census, host), heartbeat_s=settings.heartbeat_interval_s
         )
         broker_url = broker_url or announcer.register().broker_url
         if broker_url is None:
@@ -158,6 +164,10 @@ def _compose(
         ReadyPart(lambda: on_ready(url)),
     )
     return Worker(host, loop, identity, parts, queues, broker_url), announcer
+
+
+def _census(host: Host) -> Census:
+    return Census(list(host.snapshot()), host.opening, {"reaped": host.reaped_count})
 
 
 def _run(worker: Worker, max_envs: int) -> None:

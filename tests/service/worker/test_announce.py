@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from gym_queue.errors import StartupFailed
 from gym_queue.web.server import LoopThread
-from gym_queue.worker.announce import Announcer, MasterLink, describe_worker
+from gym_queue.worker.announce import Announcer, Census, MasterLink, describe_worker
 from tests.service.worker.masters import SmallMaster
 from tests.waiting import wait_until
 
@@ -38,10 +38,12 @@ def announcer(master: SmallMaster) -> Announcer:
         url="http://127.0.0.1:1",
         port=1,
         max_envs=2,
+        max_starting=1,
         runners=("fake",),
         queues=["env.fake.w1"],
     )
-    return Announcer(MasterLink(master.url, "secret"), registration, lambda: ["e1", "e2"])
+    census = Census(["e1", "e2"], ["e2"], {"reaped": 3})
+    return Announcer(MasterLink(master.url, "secret"), registration, lambda: census)
 
 
 @pytest.fixture

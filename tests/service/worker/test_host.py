@@ -71,11 +71,12 @@ def test_folders_made_read_only_inside_are_removed(rig: Rig) -> None:
     assert not rig.env_dir(env).exists()
 
 
-def test_a_second_close_says_that_it_is_gone(rig: Rig) -> None:
+def test_a_second_close_finds_nothing_left_to_end_and_a_stranger_is_not_found(rig: Rig) -> None:
     env = rig.open()
     rig.close(env)
-    with pytest.raises(EnvNotFound):
-        rig.close(env)
+    rig.close(env)
+    with pytest.raises(EnvNotFound, match="never here"):
+        rig.run(rig.host.close("stranger"))
 
 
 def test_closing_twice_at_once_succeeds_twice(rig: Rig) -> None:
