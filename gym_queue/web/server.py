@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import queue
+import resource
 import signal
 import socket
 import threading
@@ -120,6 +121,8 @@ class LoopThread:
         self._loop.run_forever()
 
 
+OPEN_FILES = 65_536
+"""What a server asks the system for: each connection takes a file descriptor, a forwarded call two."""
 DOORS = 16
 """Handles on the listening socket: libuv accepts one connection per handle and turn of the loop."""
 
@@ -142,6 +145,7 @@ class HttpServer:
 
     async def start(self) -> None:
         """Serve from now on."""
+        _allow_open_files()
         doors = [self._bound, *(self._bound.dup() for _ in range(DOORS - 1))]
         self._task = asyncio.ensure_future(self._server.serve(sockets=doors))
         while not self._server.started and not self._task.done():  # noqa: ASYNC110  uvicorn has no event
@@ -156,6 +160,14 @@ class HttpServer:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await self._task
         self._bound.close()
+
+
+def _allow_open_files() -> None:
+    """Raise this process's limit of open files as far as the system allows without asking."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _cancel_all() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import threading
@@ -177,3 +178,24 @@ def test_a_signal_ends_the_wait_and_handlers_are_put_back(number: signal.Signals
 )
 def test_a_host_is_shown_as_people_can_open_it(host: str, shown: str) -> None:
     assert shown_host(host) == shown
+
+
+def test_a_server_may_open_many_files_and_accepts_a_crowd(thread: LoopThread) -> None:
+    _, hard = before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    bound = bind(HOST, 0)
+    address = bound.getsockname()
+    server = HttpServer(hello, bound)
+    crowd = []
+    try:
+        thread.run(server.start(), timeout_s=10)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, 65_536)
+        crowd = [socket.create_connection(address) for _ in range(300)]
+        for each in crowd:
+            each.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        assert all(each.recv(100).startswith(b"HTTP/1.1 200") for each in crowd)
+    finally:
+        for each in crowd:
+            each.close()
+        thread.run(server.stop(), timeout_s=10)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
