@@ -114,11 +114,15 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
     def step(
         self, action: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Do one action of the action space, or a list of the environment's own."""
+        """Do one action of the action space, or a list of the environment's own.
+
+        An environment that was lost and opened anew (``on_lost="recreate"``) truncates its episode: the observation is
+        the new one's first, and ``info["recreated"]`` says that it does not follow from the action.
+        """
         ends = isinstance(action, Mapping) and KINDS[int(action["kind"])] == "done"
         actions = native_actions(action) if isinstance(action, Mapping) else action
         observation, reward, done, info = self.env.step(actions, mark_done=ends)
-        truncated = done and info.get("reason") in TRUNCATING
+        truncated = bool(info.get("recreated")) or (done and info.get("reason") in TRUNCATING)
         return self._seen(observation, info), float(reward), done and not truncated, truncated, info
 
     def render(self) -> Pixels | None:

@@ -16,7 +16,15 @@ from pydantic import BaseModel, ConfigDict
 
 from gym_queue.benchmark.agents.base import Agent, AgentTask, AgentTurn
 from gym_queue.benchmark.openenvs import OpenEnvs
-from gym_queue.errors import AgentFailed, Cancelled, GymQueueError, VerifierFailed
+from gym_queue.errors import (
+    AgentFailed,
+    Cancelled,
+    EnvLost,
+    GymQueueError,
+    Infrastructure,
+    RunnerUnavailable,
+    VerifierFailed,
+)
 from gym_queue.log import log_ids
 from gym_queue.protocol.surface import GymEnv
 from gym_queue.specs.env import EnvSpec
@@ -65,6 +73,8 @@ class Attempt(BaseModel):
     feedback: str = ""
     """The verifier's words."""
     error: AttemptError | None = None
+    lost: tuple[AttemptError, ...] = ()
+    """Why tries were lost to the infrastructure, in order; the last one's is ``error`` too when all were."""
     env_id: str | None = None
     worker_id: str | None = None
     """None for an environment of this process."""
@@ -81,6 +91,8 @@ class AttemptSetup:
     seed: int = 0
     steps: int | None = None
     """Steps after which an attempt is ended and judged; None leaves it to the task's own limit."""
+    lost_retries: int = 0
+    """How often an attempt that was lost to the infrastructure is run again."""
     clock: Callable[[], float] = time.monotonic
 
 
@@ -95,7 +107,7 @@ class _Course:
 
 
 def run_attempt(task_id: str, setup: AttemptSetup, *, on_step: Callable[[int], None]) -> Attempt:
-    """Run one attempt to its end.
+    """Run one attempt to its end, and again from its start while it is lost to the infrastructure.
 
     Args:
         task_id: The name of the task's folder.
@@ -103,17 +115,36 @@ def run_attempt(task_id: str, setup: AttemptSetup, *, on_step: Callable[[int], N
         on_step: Called after each step with the number of steps so far.
 
     Returns:
-        What became of it; whatever broke is its error.
+        What became of the last try; whatever broke is its error.
     """
-    started, course = setup.clock(), _Course(on_step)
-    result: dict[str, Any]
+    lost: list[AttemptError] = []
     with log_ids(task_id=task_id):
-        try:
-            result = _judged(_play(task_id, setup, course), task_id) | {"reward": course.reward}
-        except Exception as error:  # noqa: BLE001  logged and counted in _broken: the other attempts go on
-            result = _broken(error, is_cancelled=setup.envs.is_cancelled)
+        while True:
+            attempt, is_lost = _try(task_id, setup, on_step)
+            if is_lost and attempt.error is not None:
+                lost.append(attempt.error)
+            if not is_lost or len(lost) > setup.lost_retries:
+                return attempt.model_copy(update={"lost": tuple(lost)})
+            logger.warning("attempt lost to the infrastructure, run again: %s", lost[-1].message)
+
+
+def _try(task_id: str, setup: AttemptSetup, on_step: Callable[[int], None]) -> tuple[Attempt, bool]:
+    """Return what became of one try, and whether the infrastructure lost it."""
+    started, course, is_lost = setup.clock(), _Course(on_step), False
+    result: dict[str, Any]
+    try:
+        result = _judged(_play(task_id, setup, course), task_id) | {"reward": course.reward}
+    except Exception as error:  # noqa: BLE001  logged and counted in _broken: the other attempts go on
+        is_cancelled = setup.envs.is_cancelled
+        is_lost = _is_lost(error) and not is_cancelled
+        result = _broken(error, is_cancelled=is_cancelled)
     seconds = setup.clock() - started
-    return Attempt(task_id=task_id, steps=course.steps, seconds=seconds, **course.ids, **result)
+    return Attempt(task_id=task_id, steps=course.steps, seconds=seconds, **course.ids, **result), is_lost
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether the machinery broke, so that another try may go better: a runner that nobody has is not found by trying."""
+    return isinstance(error, (EnvLost, Infrastructure)) and not isinstance(error, RunnerUnavailable)
 
 
 def _play(task_id: str, setup: AttemptSetup, course: _Course) -> dict[str, Any]:

@@ -37,5 +37,7 @@ class BenchmarkConfig(BaseModel):
     """Run only the first so many tasks."""
     seed: int = Field(0, ge=-(2**63), lt=2**64)
     """Seed of every reset, and of agents that draw numbers."""
+    lost_retries: int = Field(2, ge=0, le=100)
+    """How often an attempt that was lost to the infrastructure is run again: it says nothing about the agent."""
     output: Path | None = None
     """Where results go: a file that ends in ``.json``, or a folder that gets a ``results.json``."""

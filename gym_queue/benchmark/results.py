@@ -28,6 +28,8 @@ class Tally(BaseModel):
     """Judged, and not passed."""
     errors: int
     """Not judged."""
+    lost_tries: int = 0
+    """Tries that the infrastructure broke, whether or not a later one was judged: they are in no score."""
     mean_score: float | None
     """Mean over the attempts that were judged, 0 to 100; None without any."""
 
@@ -63,6 +65,7 @@ def tally(attempts: Collection[Attempt]) -> Tally:
         passed=outcomes.count(Outcome.PASSED),
         failed=outcomes.count(Outcome.FAILED),
         errors=outcomes.count(Outcome.ERROR),
+        lost_tries=sum(len(attempt.lost) for attempt in attempts),
         mean_score=sum(scores) / len(scores) if scores else None,
     )
 

@@ -75,7 +75,10 @@ def run_benchmark(
     """
     run = _check(config)
     opener = make_opener(config, run.env_dir)
-    setup = AttemptSetup(run.env_dir, run.env, OpenEnvs(opener), run.agents, config.seed, config.steps)
+    envs = OpenEnvs(opener)
+    setup = AttemptSetup(
+        run.env_dir, run.env, envs, run.agents, config.seed, config.steps, config.lost_retries
+    )
     pool = AttemptPool(setup, config.parallel)
     is_interrupted = True
     try:

@@ -60,8 +60,9 @@ class LineProgress:
         self._ended += 1
         attempt = event.attempt
         score = "" if attempt.score is None else f", score {attempt.score:g}"
+        lost = f", {_lost(len(attempt.lost))}" if attempt.lost else ""
         why = f": {_feedback(attempt)}" if attempt.error else ""
-        line = f"[{self._ended}/{self._total}] {attempt.task_id}: {attempt.outcome.value}{score}, {attempt.steps} steps, {attempt.seconds:.1f} s{why}"
+        line = f"[{self._ended}/{self._total}] {attempt.task_id}: {attempt.outcome.value}{score}, {attempt.steps} steps, {attempt.seconds:.1f} s{lost}{why}"
         self._console.print(Text.assemble(_mark(attempt.outcome), " ", line), soft_wrap=True)
 
 
@@ -137,6 +138,7 @@ def summary(results: Results, path: Path | None) -> Text:
     parts = [
         f"{said} of {len(results.tasks)} in {results.seconds:.1f} s",
         *([f"mean score {tally.mean_score:.1f}"] if tally.mean_score is not None else []),
+        *([f"{_lost(tally.lost_tries)} to the infrastructure"] if tally.lost_tries else []),
         *(["interrupted"] if results.is_interrupted else []),
         *([f"results in {path}"] if path is not None else []),
     ]
@@ -146,6 +148,10 @@ def summary(results: Results, path: Path | None) -> Text:
 def _mark(outcome: Outcome) -> Text:
     sign, colour = MARKS[outcome]
     return Text(sign, style=colour)
+
+
+def _lost(tries: int) -> str:
+    return "1 try lost" if tries == 1 else f"{tries} tries lost"
 
 
 def _feedback(attempt: Attempt) -> str:

@@ -37,6 +37,9 @@ def benchmark(
     steps: Annotated[int | None, typer.Option(min=1, help="Most steps of an attempt.")] = None,
     max_tasks: Annotated[int | None, typer.Option(min=1, help="Most tasks.")] = None,
     seed: Annotated[int, typer.Option(help="Given to every reset.")] = 0,
+    lost_retries: Annotated[
+        int, typer.Option(min=0, help="Further tries of an attempt that the infrastructure lost.")
+    ] = 2,
     agent_arg: Annotated[
         list[str] | None, typer.Option(help="An option of the agent, KEY=VALUE; repeatable.")
     ] = None,
@@ -59,6 +62,7 @@ def benchmark(
             "remote_timeout_s": remote_timeout,
             "remote_worker_reset_policy": remote_worker_reset_policy,
             "parallel": parallel,
+            "lost_retries": lost_retries,
             "steps": steps,
             "max_tasks": max_tasks,
             "seed": seed,

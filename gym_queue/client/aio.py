@@ -8,6 +8,7 @@ from typing import Self, Unpack
 
 from gym_queue.client.choice import EnvSource, TaskSource
 from gym_queue.client.core import RemoteCalls
+from gym_queue.client.leases import keep_in_task
 from gym_queue.client.network import LoopNetwork
 from gym_queue.client.opening import Everything, MoreOptions, open_env
 
@@ -18,13 +19,14 @@ class AsyncRemoteGymEnv(RemoteCalls):
     It is made by ``await AsyncRemoteGymEnv.open(...)`` or ``from_config``, ``from_benchmark`` and ``make``, which
     take the keywords of RemoteGymEnv and raise what it raises. ``episode_dir`` and ``runner_name`` of RemoteGymEnv
     ask the server, so here they are ``get_episode_dir()`` and ``get_runner_name()``. A call that is cancelled
-    ends its connection; whether the worker carried it out is not known. It belongs to the event loop it was opened in.
+    ends its connection; whether the worker carried it out is not known. It belongs to the event loop it was opened in,
+    which renews its lease too: code that blocks the loop for longer than ``lease_s`` loses the environment.
     """
 
     @classmethod
     async def open(cls, remote_url: str, **options: Unpack[Everything]) -> Self:
         """Open an environment; arguments and errors as RemoteGymEnv's."""
-        return cls(await open_env(LoopNetwork(), remote_url, **options))
+        return cls(await open_env(LoopNetwork(), keep_in_task, remote_url, **options))
 
     @classmethod
     async def from_config(

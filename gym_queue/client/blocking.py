@@ -24,8 +24,7 @@ class BlockingCalls:
 
     def __init__(self, opened: Opened) -> None:
         core = self._core = RemoteCalls(opened, self._fetch)
-        self.remote_url, self.env_id = core.remote_url, core.env_id
-        self.worker_id, self.worker_url = core.worker_id, core.worker_url
+        self.remote_url = core.remote_url
         self.env_spec, self.task_spec = core.env_spec, core.task_spec
 
     def reset(
@@ -119,6 +118,26 @@ class BlockingCalls:
 
     def set_roots(self, env_root: str | Path | None, task_root: str | Path | None) -> None:
         """Do nothing: the worker knows where verifiers are."""
+
+    @property
+    def env_id(self) -> str:
+        """Of the environment that is driven now: another one after it was recreated."""
+        return self._core.env_id
+
+    @property
+    def worker_id(self) -> str | None:
+        """Its worker's; None where the server does not say."""
+        return self._core.worker_id
+
+    @property
+    def worker_url(self) -> str | None:
+        """Its worker's; None where the server does not say."""
+        return self._core.worker_url
+
+    @property
+    def recreations(self) -> int:
+        """How often it was lost and opened anew."""
+        return self._core.recreations
 
     @property
     def timeout(self) -> float:

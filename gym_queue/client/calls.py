@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
-from gym_queue.client.retry import BRIEF, ONCE, SAFE, Retries
+from gym_queue.client.retry import KEYED, ONCE, RUNNER_S, SAFE, Retries
 from gym_queue.errors import RequestInvalid
 from gym_queue.protocol.observations import MSGPACK_TYPE
 from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.sessions import CreateRequest, ResetRequest, StepRequest
 
-CREATE_CONNECT_S = 2.0
-"""A server that cannot be reached at all is most likely not running: say so soon."""
-CREATE_REPLY_S = 30.0
+CREATE_CONNECT_S = 10.0
+"""A server that could not be reached once for so long, longer than a restart takes, is most likely not running."""
 CLOSE_TIMEOUT_S = 60.0
+CLOSE_RETRIES_S = 15.0
+"""An environment that nobody closes ends with its lease: no reason to hold up the end of a program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,44 +37,58 @@ class Call:
     """JSON."""
     query: tuple[tuple[str, str], ...] = ()
     accept: str = "application/json"
+    key: str | None = None
+    """Idempotency-Key: every repetition carries the same one."""
 
 
-def create(request: CreateRequest, *, timeout_s: float) -> Call:
+def create(request: CreateRequest, *, timeout_s: float, connect_s: float = CREATE_CONNECT_S) -> Call:
     """Return the call that opens an environment; it may be repeated, since the client names the environment.
 
     Args:
         request: What to open.
         timeout_s: Beyond the wait for a free slot that the request allows.
+        connect_s: How long a server that was never reached is tried.
     """
     queue_s = request.queue_timeout_s or 0.0
-    retries = Retries(CREATE_CONNECT_S, CREATE_REPLY_S, capacity_s=queue_s)
+    retries = Retries(connect_s, math.inf, capacity_s=queue_s, runner_s=RUNNER_S)
     body = encode(request.model_dump(exclude_defaults=True))
-    return Call("POST", "/envs/create", queue_s + timeout_s, retries, body)
+    return Call("POST", "/envs/create", queue_s + timeout_s, retries, body, key=_new_key())
 
 
-def reset(env_id: str, fields: Mapping[str, Any], *, timeout_s: float) -> Call:
+def reset(env_id: str, fields: Mapping[str, Any], *, timeout_s: float, retries: Retries = KEYED) -> Call:
     """Return the call that starts an episode.
+
+    Args:
+        env_id: Of which environment.
+        fields: Of ResetRequest.
+        timeout_s: Deadline.
+        retries: ONCE for a server that may not know keys.
 
     Raises:
         RequestInvalid: A field is not valid.
     """
     body = encode(parse_model(ResetRequest, fields).model_dump())
-    return Call("POST", env_path(env_id, "reset"), timeout_s, ONCE, body, accept=MSGPACK_TYPE)
+    path = env_path(env_id, "reset")
+    return Call("POST", path, timeout_s, retries, body, accept=MSGPACK_TYPE, key=_new_key())
 
 
-def step(env_id: str, fields: Mapping[str, Any], *, timeout_s: float) -> Call:
-    """Return the call that injects actions.
-
-    Raises:
-        RequestInvalid: A field is not valid.
-    """
+def step(env_id: str, fields: Mapping[str, Any], *, timeout_s: float, retries: Retries = KEYED) -> Call:
+    """Return the call that injects actions; arguments and errors as ``reset``, with the fields of StepRequest."""
     body = encode(parse_model(StepRequest, fields).model_dump(exclude_none=True))
-    return Call("POST", env_path(env_id, "step"), timeout_s, ONCE, body, accept=MSGPACK_TYPE)
+    path = env_path(env_id, "step")
+    return Call("POST", path, timeout_s, retries, body, accept=MSGPACK_TYPE, key=_new_key())
 
 
-def post(env_id: str, name: str, fields: Mapping[str, Any] | None = None, *, timeout_s: float) -> Call:
-    """Return a call that changes something in an environment."""
-    return Call("POST", env_path(env_id, name), timeout_s, ONCE, encode(fields or {}))
+def post(
+    env_id: str,
+    name: str,
+    fields: Mapping[str, Any] | None = None,
+    *,
+    timeout_s: float,
+    retries: Retries = ONCE,
+) -> Call:
+    """Return a call that changes something in an environment; ``retries`` is SAFE for one that may happen twice."""
+    return Call("POST", env_path(env_id, name), timeout_s, retries, encode(fields or {}))
 
 
 def get(env_id: str, name: str, *, timeout_s: float, **query: str) -> Call:
@@ -84,9 +101,19 @@ def capture_observation(env_id: str, *, timeout_s: float) -> Call:
     return Call("POST", env_path(env_id, "capture_observation"), timeout_s, SAFE, b"{}", accept=MSGPACK_TYPE)
 
 
-def close(env_id: str, *, timeout_s: float = CLOSE_TIMEOUT_S, retries: Retries = BRIEF) -> Call:
-    """Return the call that ends an environment."""
-    return Call("POST", env_path(env_id, "close"), timeout_s, retries, b"{}")
+def close(env_id: str, *, timeout_s: float = CLOSE_TIMEOUT_S, retries: Retries | None = None) -> Call:
+    """Return the call that ends an environment; it may be repeated: the second time there is nothing to close."""
+    patient = retries or Retries(CLOSE_RETRIES_S, CLOSE_RETRIES_S)
+    return Call("POST", env_path(env_id, "close"), timeout_s, patient, b"{}", key=_new_key())
+
+
+def keepalive(env_id: str, *, timeout_s: float) -> Call:
+    """Return the call that renews an environment's lease."""
+    return Call("POST", env_path(env_id, "keepalive"), timeout_s, SAFE, b"{}")
+
+
+def _new_key() -> str:
+    return str(uuid.uuid4())
 
 
 def env_path(env_id: str, name: str) -> str:

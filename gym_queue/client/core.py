@@ -7,6 +7,7 @@ import itertools
 import logging
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,13 +17,18 @@ from PIL import Image
 from gym_queue.client import calls, replies
 from gym_queue.client.calls import Call
 from gym_queue.client.opening import Opened
-from gym_queue.errors import BadReply, EnvLost, EnvNotFound, EnvState, GymQueueError
+from gym_queue.client.retry import KEYED, ONCE, SAFE, Retries
+from gym_queue.client.route import Route
+from gym_queue.errors import BadReply, EnvLost, EnvNotFound, EnvState, EnvTimeout, GymQueueError
 from gym_queue.protocol.observations import Screen
 from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.sessions import EpisodeLimits, SessionInfo
 from gym_queue.protocol.surface import StepResult
 
 logger = logging.getLogger(__name__)
+
+MAX_RECREATIONS = 3
+"""Environments that are opened in the place of lost ones in one episode: more than that is no accident."""
 
 
 class RemoteCalls:
@@ -34,20 +40,24 @@ class RemoteCalls:
     """
 
     def __init__(self, opened: Opened, fetch: Callable[[str], bytes] | None = None) -> None:
-        reply, choice = opened.reply, opened.choice
-        self.remote_url = opened.remote_url
-        self.env_id, self.worker_id, self.worker_url = reply.env_id, reply.worker_id, reply.worker_url
-        self.env_spec, self.task_spec = choice.env_spec, choice.task_spec
-        self.timeout = opened.timeout_s
-        self.worker_reset_policy = opened.reset_policy
-        self._route = opened.route
-        self._offload = opened.route.network.offload
+        opening = opened.opening
+        self.remote_url = opening.home.url
+        self.env_spec, self.task_spec = opening.choice.env_spec, opening.choice.task_spec
+        self.timeout = opening.timeout_s
+        self.worker_reset_policy = opening.reset_policy
+        self.recreations = 0
+        """How often the environment was lost and opened anew."""
+        self._take(opened)
+        self._offload = opening.home.network.offload
         self._lazy_fetch = fetch
         self._closed = False
         self._session: SessionInfo | None = None
         self._limits = EpisodeLimits()
         self._cache: Path | None = None
         self._fetches = itertools.count()
+        self._reset_fields: dict[str, Any] | None = None
+        self._recreations_left = 0
+        self._recreating = False
 
     async def reset(
         self,
@@ -57,15 +67,15 @@ class RemoteCalls:
         use_savevm: bool = False,
     ) -> dict[str, Any]:
         """Start an episode; see GymEnv.reset."""
-        self._session = None
-        fields = {
+        self._recreations_left = MAX_RECREATIONS
+        self._reset_fields = {
             "seed": None if seed is None else int(seed),  # NumPy's integers too
             "use_cache": use_cache,
             "cache_level": cache_level,
             "use_savevm": use_savevm,
             "post_reset_policy": self.worker_reset_policy,
         }
-        return await self._observed(calls.reset(self.env_id, fields, timeout_s=self.timeout))
+        return await self._reset(self._reset_fields)
 
     async def step(
         self,
@@ -86,21 +96,28 @@ class RemoteCalls:
             "settle_after_actions": settle_after_actions,
             "trajectory_metadata": trajectory_metadata,
         }
-        reply = await self._send(calls.step(self.env_id, fields, timeout_s=self.timeout))
-        return replies.read_step(await self._with_png(reply), self._lazy_fetch)
+        opened = self._opened
+        call = calls.step(self.env_id, fields, timeout_s=self.timeout, retries=self._retries)
+        try:
+            reply = await self._with_png(await self._send(call))
+        except (EnvLost, EnvTimeout) as lost:
+            first = await self._begin_anew(opened, lost)
+            return first, 0.0, False, {"recreated": True, "lost": str(lost)}
+        return replies.read_step(reply, self._lazy_fetch)
 
     async def close(self) -> None:
         """End the environment. Safe to call twice; a server that does not answer is logged, not raised."""
         if self._closed:
             return
         self._closed = True
+        self._stop_lease()
         try:
-            await self._route.end(self.env_id)
+            await self._route.end()
         except (EnvNotFound, EnvLost) as error:
             logger.debug("the environment was gone already: %s", error)
         except GymQueueError as error:
             logger.warning(
-                "environment %s was not closed, its worker will when it is idle: %s", self.env_id, error
+                "environment %s was not closed, its worker will when its lease ends: %s", self.env_id, error
             )
         finally:
             if (cache := self._cache) is not None:
@@ -108,7 +125,11 @@ class RemoteCalls:
 
     async def capture_observation(self) -> dict[str, Any]:
         """Return a fresh observation without a step."""
-        return await self._observed(calls.capture_observation(self.env_id, timeout_s=self.timeout))
+        opened = self._opened
+        try:
+            return await self._observed(calls.capture_observation(self.env_id, timeout_s=self.timeout))
+        except (EnvLost, EnvTimeout) as lost:
+            return await self._begin_anew(opened, lost)
 
     async def capture_screenshot_image(self) -> Image.Image:
         """Return a fresh screenshot as an RGB image.
@@ -158,7 +179,7 @@ class RemoteCalls:
         """Change the episode's limits; None leaves one as it is."""
         given = {"max_steps": max_steps, "timeout_sec": timeout_sec}
         limits = parse_model(EpisodeLimits, given)
-        await self._post("episode_limits", **limits.model_dump())
+        await self._send_limits(limits)
         self._limits = self._limits.model_copy(update=limits.model_dump(exclude_none=True))
 
     async def save_state(self, host_snapshot_path: str | Path | None = None) -> Path | None:
@@ -198,6 +219,21 @@ class RemoteCalls:
         return session.runner_name if session else None
 
     @property
+    def env_id(self) -> str:
+        """Of the environment that is driven now: another one after it was recreated."""
+        return self._opened.reply.env_id
+
+    @property
+    def worker_id(self) -> str | None:
+        """Its worker's; None where the server does not say."""
+        return self._opened.reply.worker_id
+
+    @property
+    def worker_url(self) -> str | None:
+        """Its worker's; None where the server does not say."""
+        return self._opened.reply.worker_url
+
+    @property
     def is_straight(self) -> bool:
         """Whether calls go straight to the worker, not through the master."""
         return self._route.is_straight
@@ -216,6 +252,61 @@ class RemoteCalls:
     def task_description(self) -> str:
         """What the agent is told; empty without a task, or where the task is known to the worker alone."""
         return self.task_spec.description if self.task_spec else ""
+
+    @property
+    def _route(self) -> Route:
+        return self._opened.route
+
+    @property
+    def _retries(self) -> Retries:
+        """Of reset and step: without keys none that may happen twice."""
+        return KEYED if self._opened.knows_keys else ONCE
+
+    def _take(self, opened: Opened) -> None:
+        """Drive this environment from now on, and let its lease end when this object is dropped unclosed."""
+        self._opened = opened
+        self._stop_lease = weakref.finalize(self, opened.stop_lease)
+        self._stop_lease.atexit = False
+
+    async def _reset(self, fields: dict[str, Any]) -> dict[str, Any]:
+        while True:
+            self._session, opened = None, self._opened
+            call = calls.reset(self.env_id, fields, timeout_s=self.timeout, retries=self._retries)
+            try:
+                return await self._observed(call)
+            except (EnvLost, EnvTimeout) as lost:
+                await self._recreate(opened, lost)
+
+    async def _begin_anew(self, opened: Opened, lost: GymQueueError) -> dict[str, Any]:
+        """Return the first observation of an environment in the place of one that was lost, or raise the loss."""
+        if self._reset_fields is None:
+            raise lost
+        await self._recreate(opened, lost)
+        return await self._reset(self._reset_fields)
+
+    async def _recreate(self, opened: Opened, lost: GymQueueError) -> None:
+        """Open another environment, or raise the loss where that is not wanted, not any more, or being done."""
+        wanted = opened.opening.on_lost == "recreate" and not self._closed
+        if not wanted or not self._recreations_left or self._recreating or opened is not self._opened:
+            raise lost
+        self._recreations_left -= 1
+        self._recreating = True
+        logger.warning("environment %s is opened anew: %s", self.env_id, lost)
+        try:
+            self._stop_lease()
+            opened.route.leave()
+            self._take(await opened.opening.again())
+            self.recreations += 1
+            if self._limits != EpisodeLimits():
+                await self._send_limits(self._limits)
+        finally:
+            self._recreating = False
+
+    async def _send_limits(self, limits: EpisodeLimits) -> None:
+        fields = limits.model_dump()
+        await self._send(
+            calls.post(self.env_id, "episode_limits", fields, timeout_s=self.timeout, retries=SAFE)
+        )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import httptools
@@ -13,6 +14,8 @@ from gym_queue.errors import RequestInvalid
 from gym_queue.version import __version__
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+DIGITS = re.compile(r"[0-9]{1,9}")
+"""A Retry-After in seconds; one that is a date is of no use without the server's clock."""
 
 
 def check_url(url: str) -> str:
@@ -50,8 +53,8 @@ class Origin:
     """https."""
     prefix: str
     """Path that every call's path follows."""
-    head: bytes
-    """The header lines of every request."""
+    head: bytes = field(repr=False)
+    """The header lines of every request, the token among them."""
 
 
 def make_origin(url: str, token: str | None) -> Origin:
@@ -91,6 +94,8 @@ def write_request(origin: Origin, call: Call, request_id: str) -> bytes:
     query = f"?{urlencode(call.query)}" if call.query else ""
     body = call.body or b""
     own = f"Accept: {call.accept}\r\nX-Request-ID: {request_id}\r\n"
+    if call.key is not None:
+        own += f"Idempotency-Key: {call.key}\r\n"
     if call.body is not None:
         own += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     first = f"{call.method} {origin.prefix}{call.path}{query} HTTP/1.1\r\n"
@@ -139,9 +144,19 @@ class ReplyReader:
 
     def reply(self, request_id: str) -> Reply:
         """Return the reply, once it is complete; ``request_id`` is what it has when the server names none."""
-        named = self._headers.get(b"x-request-id", b"").decode("latin-1")
-        content_type = self._headers.get(b"content-type", b"").decode("latin-1")
-        return Reply(self.status, content_type, self.take(), named or request_id)
+        named = self._header(b"x-request-id") or request_id
+        retry_after = self._header(b"retry-after").strip()
+        return Reply(
+            self.status,
+            self._header(b"content-type"),
+            self.take(),
+            named,
+            retry_after_s=int(retry_after) if DIGITS.fullmatch(retry_after) else None,
+            replayed=self._header(b"idempotency-replayed").strip().lower() == "true",
+        )
+
+    def _header(self, name: bytes) -> str:
+        return self._headers.get(name, b"").decode("latin-1")
 
     def _framed(self) -> bool:
         """Whether the head says where the body ends; else it ends with the connection."""

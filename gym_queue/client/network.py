@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 READ_BYTES = 64 * 1024
 """Most that one read takes."""
+PEER_TIMEOUT_S = 30
+"""A machine that acknowledges nothing for so long is gone: the connection breaks, however long its call may take."""
+PROBE_S = 10
 
 
 class Stream(Protocol):
@@ -73,6 +76,7 @@ class BlockingNetwork:
         sock = socket.create_connection((origin.host, origin.port), timeout_s)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _watch_peer(sock)
             return _BlockingStream(trust.wrap_socket(sock, server_hostname=origin.host) if trust else sock)
         except BaseException:
             sock.close()
@@ -115,7 +119,8 @@ class LoopNetwork:
         """See Network."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(timeout_s):
-            _, stream = await loop.create_connection(_LoopStream, origin.host, origin.port, ssl=trust)
+            transport, stream = await loop.create_connection(_LoopStream, origin.host, origin.port, ssl=trust)
+        _watch_peer(transport.get_extra_info("socket"))
         return stream
 
     async def sleep(self, seconds: float) -> None:
@@ -125,6 +130,21 @@ class LoopNetwork:
     async def offload(self, work: Callable[[], T]) -> T:
         """See Network."""
         return await asyncio.to_thread(work)
+
+
+def _watch_peer(sock: socket.socket) -> None:
+    """Break the connection when the other machine is gone: without this, a call would wait for it until its deadline."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {
+        "TCP_KEEPIDLE": PROBE_S,
+        "TCP_KEEPALIVE": PROBE_S,  # the same, on macOS
+        "TCP_KEEPINTVL": PROBE_S,
+        "TCP_KEEPCNT": PEER_TIMEOUT_S // PROBE_S,
+        "TCP_USER_TIMEOUT": PEER_TIMEOUT_S * 1000,  # of what was sent and not acknowledged
+    }
+    for name, value in options.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class _LoopStream(asyncio.Protocol):

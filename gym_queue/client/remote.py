@@ -9,8 +9,9 @@ from typing import Any, Unpack
 
 from gym_queue.client.blocking import BlockingCalls
 from gym_queue.client.choice import EnvSource, TaskSource
+from gym_queue.client.leases import keep_in_thread
 from gym_queue.client.network import BlockingNetwork, run_now
-from gym_queue.client.opening import Options, open_env
+from gym_queue.client.opening import LEASE_S, OnLost, Options, open_env
 from gym_queue.client.route import RouteMode
 
 
@@ -38,6 +39,13 @@ class RemoteGymEnv(BlockingCalls):
         route: ``master`` sends every call through ``remote_url``; ``worker`` sends them straight to the
             environment's worker, with a token for it alone, and only creates and closes to ``remote_url``; ``auto``
             does so while the worker is in reach from here.
+        on_lost: What reset, step and capture_observation do when the environment is lost: its worker died, or it was
+            killed because it hung. ``raise`` raises EnvLost (EnvTimeout when it was this call that hung);
+            ``recreate`` opens another one, sets the same limits, and resets it as the last reset was. A step then
+            answers with that first observation, reward 0, done False, ``info["recreated"]`` True and the reason in
+            ``info["lost"]``. After three times in one episode it raises.
+        lease_s: The worker closes the environment when this process gave no sign of life for so many seconds. They
+            are given by all calls, and in the background between them; None needs none.
 
     Raises:
         RequestInvalid: An argument is not valid.
@@ -71,9 +79,12 @@ class RemoteGymEnv(BlockingCalls):
         priority: int = 0,
         metadata: dict[str, Any] | None = None,
         route: RouteMode = "master",
+        on_lost: OnLost = "raise",
+        lease_s: float | None = LEASE_S,
     ) -> None:
         opening = open_env(
             BlockingNetwork(),
+            keep_in_thread,
             remote_url,
             env_spec=env_spec,
             task_spec=task_spec,
@@ -92,6 +103,8 @@ class RemoteGymEnv(BlockingCalls):
             priority=priority,
             metadata=metadata,
             route=route,
+            on_lost=on_lost,
+            lease_s=lease_s,
         )
         super().__init__(run_now(opening))
 

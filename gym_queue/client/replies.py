@@ -26,6 +26,16 @@ class Reply:
     content_type: str
     body: bytes
     request_id: str
+    retry_after_s: int | None = None
+    replayed: bool = False
+    """What an earlier call with the same key was answered."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the details of an error say about it."""
+        facts: dict[str, Any] = {"request_id": self.request_id, "http_status": self.status}
+        if self.retry_after_s is not None:
+            facts["retry_after_s"] = self.retry_after_s
+        return facts | ({"replayed": True} if self.replayed else {})
 
 
 class Observed(Message):
@@ -75,16 +85,16 @@ def check(reply: Reply) -> None:
     """Return if the reply is a good one.
 
     Raises:
-        GymQueueError: The error it stands for; its details hold ``request_id`` and ``http_status``.
+        GymQueueError: The error it stands for; its details hold ``request_id`` and ``http_status``; ``retry_after_s``
+            where the server says it, and ``replayed`` when the reply is an earlier call's of the same key.
     """
     if 200 <= reply.status < 300:
         return
     content = _decode(reply)
-    facts = {"request_id": reply.request_id, "http_status": reply.status}
     if isinstance(content, dict) and reply.status >= 400:
-        raise _with_remedy(from_wire(reply.status, {**facts, **content}))
+        raise _with_remedy(from_wire(reply.status, {**reply.facts(), **content}))
     if reply.status == 401:
-        raise _with_remedy(Unauthorized("the server answered 401", facts))
+        raise _with_remedy(Unauthorized("the server answered 401", reply.facts()))
     raise _not_ours(reply)
 
 
@@ -109,11 +119,10 @@ def _decode(reply: Reply) -> Any:
 
 def _not_ours(reply: Reply) -> BadReply:
     shown = " ".join(reply.body[:200].decode("utf-8", "replace").split())
-    facts = {"request_id": reply.request_id, "http_status": reply.status}
     return BadReply(
         f"the server answered {reply.status} with what is not a reply of the protocol: {shown!r}; "
         "is remote_url that of a master or a worker?",
-        facts,
+        reply.facts(),
     )
 
 

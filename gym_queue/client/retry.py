@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from gym_queue.errors import ConnectionFailed, Infrastructure, NoCapacity, RunnerUnavailable
+from gym_queue.errors import ConnectionFailed, Infrastructure, NoCapacity, RunnerFailed, RunnerUnavailable
 
-BASE_PAUSE_S = 0.1
+BASE_PAUSE_S = 0.05
 MAX_PAUSE_S = 2.0
+MAX_UNREACHABLE_PAUSE_S = 0.5
+"""A server that is out of reach may be back any moment: asking costs it nothing until then."""
 RETRYABLE_STATUSES = frozenset({502, 503, 504})
+
+Kind = Literal["connect", "reply", "capacity", "runner"]
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How long each kind of failure is tried again, in seconds from the first failure; 0 is not at all."""
+    """How long each kind of failure is tried again, in seconds from the first failure; 0 is not at all.
 
-    connect_s: float = 30.0
-    """Connections that failed before a byte was sent: safe for every call."""
+    The call's own deadline limits them all.
+    """
+
+    connect_s: float = math.inf
+    """Failures before the call reached who carries it out: safe for every call."""
     reply_s: float = 0.0
-    """Dropped connections and retryable replies: only for calls that may happen twice."""
+    """Dropped connections and retryable replies: only for calls that may be sent twice."""
     capacity_s: float = 0.0
     """No free slot, counted from the start of the call: the server has waited already."""
+    runner_s: float = 0.0
+    """A sandbox that failed: only for calls that may be *carried out* twice."""
 
 
+RUNNER_S = 30.0
 ONCE = Retries()
-"""Calls that must not happen twice: step, reset."""
-SAFE = Retries(reply_s=30.0)
+"""Calls that must not happen twice, of a server that cannot tell a repetition."""
+KEYED = Retries(reply_s=math.inf)
+"""Calls with a key, by which the server tells a repetition from a new call: it is carried out once."""
+SAFE = Retries(reply_s=math.inf, runner_s=RUNNER_S)
 """Calls that may happen twice: GETs."""
 BRIEF = Retries(connect_s=2.0)
-"""Calls nobody wants to wait for: close."""
+"""Calls nobody wants to wait for."""
 
 
 class Patience:
@@ -43,14 +57,15 @@ class Patience:
     """
 
     def __init__(self, retries: Retries, *, started: float, timeout_s: float) -> None:
-        self._limits = {
+        self._limits: dict[Kind, float] = {
             "connect": retries.connect_s,
             "reply": retries.reply_s,
             "capacity": retries.capacity_s,
+            "runner": retries.runner_s,
         }
         self._started, self._deadline = started, started + timeout_s
-        self._until: dict[str, float] = {}
-        self._failures = 0
+        self._until: dict[Kind, float] = {}
+        self._failures: Counter[Kind] = Counter()
 
     def pause_s(self, error: Infrastructure, now: float) -> float | None:
         """Return how long to wait before the next try; None when there should be none.
@@ -62,23 +77,37 @@ class Patience:
         kind = failure_kind(error)
         if kind is None:
             return None
-        self._failures += 1
-        limit_s, pause_s = self._limits[kind], jitter_s(self._failures)
+        self._failures[kind] += 1
+        is_unreachable = isinstance(error, ConnectionFailed)
+        cap_s = MAX_UNREACHABLE_PAUSE_S if is_unreachable else MAX_PAUSE_S
+        limit_s, pause_s = self._limits[kind], _asked_pause_s(error) + jitter_s(self._failures[kind], cap_s)
         self._until.setdefault(kind, (self._started if kind == "capacity" else now) + limit_s)
         allowed = limit_s > 0 and now + pause_s < min(max(self._until.values()), self._deadline)
         return pause_s if allowed else None
 
 
-def failure_kind(error: Infrastructure) -> Literal["connect", "reply", "capacity"] | None:
+def failure_kind(error: Infrastructure) -> Kind | None:
     """Return which of the limits of Retries a failure falls under; None when it is final."""
     if isinstance(error, ConnectionFailed):
         return "reply" if error.details["sent"] else "connect"
     if not error.retryable or error.details.get("http_status") not in RETRYABLE_STATUSES:
         return None
-    return "capacity" if isinstance(error, (NoCapacity, RunnerUnavailable)) else "reply"
+    if isinstance(error, RunnerUnavailable) or error.details.get("hopeless") or error.details.get("replayed"):
+        return None  # no repetition will be answered otherwise
+    if error.details.get("sent") is False:  # the master did not reach the worker
+        return "connect"
+    if isinstance(error, NoCapacity):
+        return "capacity"
+    return "runner" if isinstance(error, RunnerFailed) else "reply"
 
 
-def jitter_s(failures: int) -> float:
+def jitter_s(failures: int, cap_s: float = MAX_PAUSE_S) -> float:
     """Return a random pause after so many failures: full jitter under a doubling limit."""
-    limit_s = min(MAX_PAUSE_S, BASE_PAUSE_S * 2.0 ** min(failures - 1, 10))
+    limit_s = min(cap_s, BASE_PAUSE_S * 2.0 ** min(failures - 1, 10))
     return random.uniform(0.0, limit_s)  # noqa: S311  spreads clients out, hides nothing
+
+
+def _asked_pause_s(error: Infrastructure) -> float:
+    """Return the seconds that the server asks to wait at least: its Retry-After."""
+    asked = error.details.get("retry_after_s")
+    return max(0.0, float(asked)) if isinstance(asked, int | float) and math.isfinite(asked) else 0.0

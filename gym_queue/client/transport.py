@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import ssl
 import time
@@ -30,6 +31,8 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 10.0
 MIN_TIMEOUT_S = 0.001
+TELL_AFTER_S = 5.0
+"""A call that is repeated for so long says so in a warning, once: somebody may wonder why nothing happens."""
 KEEPALIVE_S = 60.0
 """Our servers keep an idle connection for 75 s: ours ends first, and no request meets a closing one."""
 
@@ -58,10 +61,20 @@ class Carrier:
         self.url = url
         self.network = network
         self._clock = clock
-        self._origin = make_origin(url, token)
+        self.origin = make_origin(url, token)
         self._trust: ssl.SSLContext | None = None
         self._idle: deque[tuple[Stream, float]] = deque()
         self._closed = False
+
+    def over(self, network: Network) -> Carrier:
+        """Return another carrier to the same server, with connections of its own."""
+        other = Carrier(self.url, None, network, clock=self._clock)
+        other.origin = self.origin
+        return other
+
+    def now(self) -> float:
+        """Return the time by which deadlines are kept."""
+        return self._clock()
 
     async def send(self, call: Call) -> dict[str, Any]:
         """Make a call and return the object it is answered with.
@@ -117,7 +130,7 @@ class Carrier:
 
     async def _repeat(self, call: Call, attempt: Callable[[float], Coroutine[Any, Any, T]]) -> T:
         """Attempt until it succeeds, fails for good, or time is up: the call's, or its patience."""
-        started = self._clock()
+        started, is_told = self._clock(), False
         patience = Patience(call.retries, started=started, timeout_s=call.timeout_s)
         while True:
             try:
@@ -126,7 +139,17 @@ class Carrier:
                 delay_s = patience.pause_s(error, self._clock())
                 if delay_s is None:
                     raise
-                logger.info("%s %s is tried again in %.2f s: %s", call.method, call.path, delay_s, error)
+                is_long = self._clock() - started >= TELL_AFTER_S
+                level = logging.WARNING if is_long and not is_told else logging.INFO
+                is_told = is_told or is_long
+                logger.log(
+                    level,
+                    "%s %s is tried again, for %g s in all: %s",
+                    call.method,
+                    call.path,
+                    call.timeout_s,
+                    error,
+                )
             await self.network.sleep(delay_s)
 
     async def _exchange(
@@ -140,7 +163,7 @@ class Carrier:
         try:
             with self._translated(call, request_id), suppress(BrokenPipeError, ConnectionResetError):
                 # A server that hung up may have replied before.
-                await stream.send(write_request(self._origin, call, request_id), timeout_s)
+                await stream.send(write_request(self.origin, call, request_id), timeout_s)
             while not reader.complete:
                 with self._translated(call, request_id):
                     reader.feed(await stream.receive(max(MIN_TIMEOUT_S, until - self._clock())))
@@ -176,9 +199,9 @@ class Carrier:
 
     async def _connect(self, timeout_s: float, request_id: str) -> Stream:
         try:
-            if self._origin.secure and self._trust is None:
+            if self.origin.secure and self._trust is None:
                 self._trust = await self.network.offload(ssl.create_default_context)  # reads files
-            return await self.network.connect(self._origin, self._trust, timeout_s)
+            return await self.network.connect(self.origin, self._trust, timeout_s)
         except OSError as error:
             raise ConnectionFailed(
                 f"cannot connect to {self.url} ({error or 'no answer'}): check the address, and that a master or worker runs there",
@@ -192,11 +215,13 @@ class Carrier:
         what = f"{call.method} {self.url}{call.path}"
         try:
             yield
-        except TimeoutError as error:
-            raise GatewayTimeout(
-                f"{what} had no answer within {call.timeout_s:g} s: give a longer timeout", facts
-            ) from error
         except OSError as error:
+            if (
+                isinstance(error, TimeoutError) and error.errno != errno.ETIMEDOUT
+            ):  # ours, not the connection's
+                raise GatewayTimeout(
+                    f"{what} had no answer within {call.timeout_s:g} s: give a longer timeout", facts
+                ) from error
             raise ConnectionFailed(
                 f"{what}: the connection broke ({error}); the call may or may not have been carried out",
                 {**facts, "sent": True},

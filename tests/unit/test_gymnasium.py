@@ -103,6 +103,25 @@ def test_text_outside_the_space_is_shown_as_unknown_and_whole_in_the_info(opened
     assert info["cli_stdout"] == "a\U0001f600\x07b"
 
 
+def test_an_environment_that_was_opened_anew_truncates_its_episode(opened):
+    class Lost:
+        """An environment that is lost in every step, and opened anew."""
+
+        def __init__(self, env):
+            self.env_spec, self._env = env.env_spec, env
+
+        def reset(self, **options):
+            return self._env.reset(**options)
+
+        def step(self, actions, **options):
+            return self.reset(), 0.0, False, {"recreated": True, "lost": "its worker died"}
+
+    env = GymnasiumEnv(Lost(opened()))  # type: ignore[arg-type]
+    env.reset()
+    _, reward, terminated, truncated, info = env.step([])
+    assert (reward, terminated, truncated, info["recreated"]) == (0.0, False, True, True)
+
+
 def test_it_renders_the_last_screen(opened):
     env = GymnasiumEnv(opened(), render_mode="rgb_array")
     observation, _ = env.reset()

@@ -234,6 +234,23 @@ def test_a_killed_environment_is_lost_and_its_neighbour_lives_on(open_env):
     assert neighbour.step(CLICK)[3]["step"] == 0
 
 
+def test_a_killed_environment_is_opened_anew_where_that_was_asked_for(open_env):
+    before = {each.pid for each in env_processes()}
+    env = open_env(on_lost="recreate")
+    first = env.reset(seed=3)["screen"].png()
+    env.step(CLICK)
+    victim = env.env_id
+    (process,) = [each for each in env_processes() if each.pid not in before]
+    process.kill()
+    process.wait(10)
+    observation, reward, done, info = env.step(CLICK)
+    assert (reward, done, info["recreated"]) == (0.0, False, True)
+    assert observation["screen"].png() == first
+    assert env.env_id != victim
+    assert victim in info["lost"]
+    assert env.step(CLICK)[3]["step"] == 0
+
+
 def test_an_environment_that_is_killed_inside_a_call_is_lost_at_once(open_env, worker_url):
     slow = {**ENV, "fake": {"step_delay_s": 600}}
     before = {each.pid for each in env_processes()}

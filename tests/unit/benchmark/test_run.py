@@ -129,7 +129,8 @@ def test_results_are_saved_whole_and_read_back(bench, pair, tmp_path):
     results = bench(pair, output=tmp_path / "out")
     path = tmp_path / "out" / "results.json"
     content = json.loads(path.read_text())
-    assert content["tally"] == {"passed": 1, "failed": 1, "errors": 0, "mean_score": 62.5}
+    counts = {"passed": 1, "failed": 1, "errors": 0, "lost_tries": 0}
+    assert content["tally"] == {**counts, "mean_score": 62.5}
     assert content["config"]["agent_args"] == {"script": "steps"}
     assert [attempt["outcome"] for attempt in content["attempts"]] == ["passed", "failed"]
     assert Results.model_validate_json(path.read_text()) == results

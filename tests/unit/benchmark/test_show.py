@@ -6,7 +6,7 @@ from rich.console import Console
 
 from gym_queue.benchmark.attempt import Attempt, AttemptError, Outcome
 from gym_queue.benchmark.events import Ended, Started, Stepped
-from gym_queue.benchmark.show import LiveProgress, progress
+from gym_queue.benchmark.show import LiveProgress, progress, summary
 
 PASSED = Attempt(task_id="one", outcome=Outcome.PASSED, score=100, reward=1, steps=3, seconds=1.25)
 LOST = Attempt(
@@ -66,3 +66,11 @@ def test_the_table_has_a_line_for_each_attempt_and_the_summary_counts(bench, pai
     assert wrong.rstrip().endswith("the answer is 41")
     assert said.startswith("1 passed, 1 failed, 0 errors of 2 in ")
     assert "mean score 62.5" in said
+
+
+def test_the_summary_says_what_was_lost_to_the_infrastructure(bench, pair):
+    results = bench(pair)
+    tally = results.tally.model_copy(update={"lost_tries": 3})
+    said = summary(results.model_copy(update={"tally": tally}), None).plain
+    assert said.endswith("mean score 62.5; 3 tries lost to the infrastructure")
+    assert "lost" not in summary(results, None).plain

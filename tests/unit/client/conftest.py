@@ -5,7 +5,7 @@ import queue
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ DROP = b""
 """Close the connection instead of answering."""
 HANG = None
 """Never answer."""
+Answer = bytes | None | Callable[[], bytes]
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,13 @@ def answer(
 class Script:
     """A real server that answers from a script, then closes every further connection."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, *, port: int = 0) -> None:
         self.seen: list[Seen] = []
-        self.answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self.always: dict[str, bytes] = {}
+        """Last part of a path → what it is answered with, aside from the script and not in ``seen``."""
+        self.aside: list[Seen] = []
+        self._listener = socket.create_server(("127.0.0.1", port))
         self._tls = tls
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._open: list[socket.socket] = []
@@ -51,7 +55,18 @@ class Script:
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
-    def then(self, *answers: bytes | None) -> None:
+    @property
+    def listening(self) -> bool:
+        """Whether it takes connections."""
+        return self._threads[0].is_alive()
+
+    @property
+    def keys(self) -> list[str | None]:
+        """The Idempotency-Key of each request."""
+        return [seen.headers.get("idempotency-key") for seen in self.seen]
+
+    def then(self, *answers: Answer) -> None:
+        """Say what the next requests are answered with; a function is called for it, and may take its time."""
         for each in answers:
             self.answers.put(each)
 
@@ -96,8 +111,11 @@ class Script:
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as incoming:
             while (seen := _read(incoming)) is not None:
-                self.seen.append(seen)
-                reply = DROP if self.answers.empty() else self.answers.get()
+                fixed = self.always.get(seen.path.rpartition("/")[2])
+                (self.seen if fixed is None else self.aside).append(seen)
+                reply = fixed if fixed is not None else DROP if self.answers.empty() else self.answers.get()
+                if callable(reply):
+                    reply = reply()
                 if reply == DROP:
                     return
                 if reply is HANG:

@@ -56,7 +56,8 @@ def test_an_episode(server):
     server.then(CREATED, answer(200, {"observation": {}}), stepped, CLOSED)
     assert asyncio.run(play(server)) == ({}, 1.5, True, {"step": 0})
     assert paths(server) == ["/envs/create", "/envs/e1/reset", "/envs/e1/step", "/envs/e1/close"]
-    assert server.seen[0].body == {"env_id": "mine", "env_dir": "/only/there", "priority": 2}
+    sent = {"env_id": "mine", "env_dir": "/only/there", "priority": 2, "lease_s": 120}
+    assert server.seen[0].body == sent
     assert server.connections == 1
 
 
@@ -110,7 +111,7 @@ def test_failures_are_those_of_the_blocking_client(server, dead_url):
         with pytest.raises(EnvState, match="closed"):
             await env.reset()
         with pytest.raises(ConnectionFailed, match=dead_url):
-            await AsyncRemoteGymEnv.open(dead_url, env_dir="x", token="")
+            await AsyncRemoteGymEnv.open(dead_url, env_dir="x", token="", timeout=0.1)
         with pytest.raises(RequestInvalid, match="timeout"):
             await AsyncRemoteGymEnv.open(dead_url, env_dir="x", timeout=0)
 

@@ -59,6 +59,7 @@ def test_the_ids_are_those_of_the_reply_and_the_create_names_the_env(server):
         "priority": 3,
         "metadata": {"run": 1},
         "verifier_env": {"A": "1"},
+        "lease_s": 120,
     }
     assert server.seen[1].path == "/envs/e1/close"
 
@@ -120,13 +121,17 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(dead_url):
         RemoteGymEnv(dead_url, env_dir="x", priority=12)
     with pytest.raises(RequestInvalid, match="timeout"):
         RemoteGymEnv(dead_url, env_dir="x", timeout=0)
+    with pytest.raises(RequestInvalid, match="'recreate'"):
+        RemoteGymEnv(dead_url, env_dir="x", on_lost="ignore")  # type: ignore[arg-type]
+    with pytest.raises(RequestInvalid, match="lease_s"):
+        RemoteGymEnv(dead_url, env_dir="x", lease_s=0)
     with pytest.raises(SpecNotFound):
         RemoteGymEnv.from_config(dead_url, "terminal_env", "missing")
 
 
 def test_a_dead_server_is_a_connection_failure(dead_url):
     with pytest.raises(ConnectionFailed, match=dead_url):
-        RemoteGymEnv.from_config(dead_url, "terminal_env", token="")
+        RemoteGymEnv.from_config(dead_url, "terminal_env", token="", timeout=0.1)
 
 
 def test_the_token_comes_from_the_environment_and_is_not_in_the_repr(server, monkeypatch):

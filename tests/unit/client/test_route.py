@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from gym_queue.client import RemoteGymEnv
-from gym_queue.errors import ConnectionFailed, NotSupported, RequestInvalid
-from tests.unit.client.conftest import DROP, Script, answer
+from gym_queue.errors import ConnectionFailed, EnvLost, NotSupported, RequestInvalid
+from tests.unit.client.conftest import DROP, HANG, Script, answer
+from tests.waiting import wait_until
 
 CLOSED = answer(200, {"status": "closed"})
 STARTED = answer(200, {"observation": {}})
@@ -19,8 +22,8 @@ def worker():
     script.stop()
 
 
-def created(worker_url: str | None) -> bytes:
-    return answer(201, {"env_id": "e1", "worker_url": worker_url, "env_token": "for-e1-alone"})
+def created(worker_url: str | None, token: str | None = "for-e1-alone") -> bytes:
+    return answer(201, {"env_id": "e1", "worker_url": worker_url, "env_token": token})
 
 
 def opened(server, route) -> RemoteGymEnv:
@@ -93,8 +96,30 @@ def test_auto_goes_on_through_the_master_once_the_worker_is_out_of_reach(server,
     assert calls(server) == ["create", "step", "step", "close"]
 
 
-def test_auto_never_makes_a_step_twice(server, worker):
-    server.then(created(worker.url), CLOSED)
+def test_auto_repeats_a_step_with_its_key_through_the_master_when_the_worker_is_gone_meanwhile(
+    server, worker
+):
+    server.then(created(worker.url), STEPPED, CLOSED)
+    worker.then(SESSION, HANG)
+    with opened(server, "auto") as env, ThreadPoolExecutor(1) as pool:
+        step = pool.submit(env.step, [])
+        wait_until(lambda: len(worker.seen) == 2)
+        worker.stop()
+        step.result(10)
+        assert not env.is_straight
+    assert calls(server) == ["create", "step", "close"]
+    assert server.keys[1] == worker.keys[1]
+
+
+def test_straight_to_a_worker_that_is_gone_the_master_says_that_the_environment_is_lost(server, dead_url):
+    server.then(created(dead_url), answer(410, {"error": "worker w1 died", "code": "env_lost"}), CLOSED)
+    with opened(server, "worker") as env, pytest.raises(EnvLost, match="w1 died"):
+        env.step([])
+    assert calls(server) == ["create", "session_info", "close"]
+
+
+def test_auto_never_makes_a_step_twice_where_keys_are_not_known(server, worker):
+    server.then(created(worker.url, None), CLOSED)
     worker.then(SESSION, DROP)
     with opened(server, "auto") as env, pytest.raises(ConnectionFailed):
         env.step([])

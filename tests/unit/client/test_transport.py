@@ -1,29 +1,46 @@
 from __future__ import annotations
 
+import json
+import threading
+from urllib.parse import urlsplit
+from uuid import UUID
+
 import msgpack
 import pytest
 
 from gym_queue.client import calls
-from gym_queue.client.retry import ONCE, SAFE
+from gym_queue.client.retry import BRIEF, ONCE, SAFE
 from gym_queue.client.transport import KEEPALIVE_S, Transport, check_url
 from gym_queue.errors import (
     BadReply,
+    BrokerUnavailable,
     Conflict,
     ConnectionFailed,
+    EnvLost,
     EnvNotFound,
+    EnvTimeout,
     GatewayTimeout,
+    GymQueueError,
+    Infrastructure,
     NoCapacity,
     RequestInvalid,
+    RunnerFailed,
+    RunnerUnavailable,
     Unauthorized,
     WorkerUnreachable,
 )
 from gym_queue.protocol.observations import MSGPACK_TYPE
 from gym_queue.protocol.sessions import CreateRequest
-from tests.unit.client.conftest import DROP, HANG, answer
+from tests.unit.client.conftest import DROP, HANG, Script, answer
+from tests.waiting import wait_until
 
 GET = calls.Call("GET", "/envs/e/session_info", 5.0, SAFE)
+RESET = calls.reset("e", {"seed": 3}, timeout_s=5.0)
 STEP = calls.step("e", {"actions": []}, timeout_s=5.0)
+KEYLESS = calls.step("e", {"actions": []}, timeout_s=5.0, retries=ONCE)
 UNREACHABLE = answer(502, WorkerUnreachable("the worker is gone").to_wire())
+SLOW = answer(504, GatewayTimeout("no answer in time").to_wire())
+BUSY = answer(503, BrokerUnavailable("the broker is out of reach").to_wire())
 FULL = answer(503, NoCapacity("full").to_wire())
 
 
@@ -81,10 +98,12 @@ def test_a_get_is_repeated(server, transport, pauses, failure):
 
 
 @pytest.mark.parametrize(("failure", "kind"), [(DROP, ConnectionFailed), (UNREACHABLE, WorkerUnreachable)])
-def test_a_step_that_may_have_been_carried_out_is_never_repeated(server, transport, failure, kind):
+def test_a_step_that_may_have_been_carried_out_is_never_repeated_where_keys_are_not_known(
+    server, transport, failure, kind
+):
     server.then(failure, answer())
     with pytest.raises(kind):
-        transport.send(STEP)
+        transport.send(KEYLESS)
     assert len(server.seen) == 1
 
 
@@ -92,6 +111,125 @@ def test_a_create_is_repeated_under_the_same_env_id(server, transport):
     server.then(UNREACHABLE, DROP, answer(201, {"env_id": "e"}))
     assert transport.send(create()) == {"env_id": "e"}
     assert [seen.body["env_id"] for seen in server.seen] == ["e", "e", "e"]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [DROP, answer(200, {"a": 1}, length=500), UNREACHABLE, SLOW, BUSY],
+    ids=["dropped", "cut short", "502", "504", "503"],
+)
+@pytest.mark.parametrize("call", [STEP, RESET, calls.close("e"), create()], ids=lambda call: call.path)
+def test_a_mutation_is_repeated_with_the_same_key_and_body(server, transport, call, failure):
+    server.then(failure, failure, answer(200, {"ok": True}))
+    assert transport.send(call) == {"ok": True}
+    assert server.keys == [call.key] * 3
+    assert [json.dumps(seen.body).encode() for seen in server.seen] == [call.body] * 3
+
+
+def test_two_calls_have_two_keys():
+    made = [calls.step("e", {}, timeout_s=1), calls.step("e", {}, timeout_s=1), calls.close("e"), create()]
+    assert len({UUID(call.key or "") for call in made}) == len(made)
+
+
+def test_calls_that_change_nothing_need_no_key(server, transport):
+    server.then(answer())
+    transport.send(GET)
+    assert server.keys == [None]
+
+
+@pytest.mark.parametrize("failure", [DROP, UNREACHABLE])
+def test_a_change_without_a_key_is_not_repeated_once_it_was_sent(server, transport, failure):
+    server.then(failure, answer())
+    with pytest.raises(Infrastructure):
+        transport.send(calls.post("e", "save_state", timeout_s=5.0))
+    assert len(server.seen) == 1
+
+
+def test_a_change_without_a_key_is_repeated_when_the_master_did_not_reach_the_worker(server, transport):
+    server.then(answer(502, WorkerUnreachable("refused", {"sent": False}).to_wire()), answer(200, {"ok": 1}))
+    assert transport.send(calls.post("e", "save_state", timeout_s=5.0)) == {"ok": 1}
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        answer(502, RunnerFailed("the sandbox died").to_wire()),
+        answer(503, RunnerUnavailable("nobody has docker").to_wire()),
+        answer(504, EnvTimeout("it hung and was killed").to_wire()),
+        answer(410, EnvLost("gone").to_wire()),
+        answer(409, Conflict("another body").to_wire()),
+        answer(502, WorkerUnreachable("then").to_wire(), headers="Idempotency-Replayed: true\r\n"),
+    ],
+)
+def test_what_cannot_get_better_is_not_repeated(server, transport, failure):
+    server.then(failure, answer())
+    with pytest.raises(GymQueueError):
+        transport.send(STEP)
+    assert len(server.seen) == 1
+
+
+def test_no_call_waits_less_than_retry_after_says(server, transport, pauses):
+    server.then(answer(503, BrokerUnavailable("starting").to_wire(), headers="Retry-After: 2\r\n"), answer())
+    transport.send(STEP)
+    assert 2 <= pauses[0] <= 2.05
+
+
+def test_a_pause_that_would_outlast_the_deadline_is_not_begun(server, transport, pauses):
+    server.then(answer(503, BrokerUnavailable("starting").to_wire(), headers="Retry-After: 60\r\n"))
+    with pytest.raises(BrokerUnavailable):
+        transport.send(STEP)
+    assert pauses == []
+
+
+def test_a_step_waits_for_a_server_that_is_out_of_reach_until_its_deadline(dead_url, pauses):
+    now = iter(range(1000))
+    transport = Transport(dead_url, None, sleep=pauses.append, clock=lambda: float(next(now)))
+    with pytest.raises(ConnectionFailed):
+        transport.send(calls.step("e", {}, timeout_s=100.0))
+    transport.close()
+    assert len(pauses) > 20
+    assert max(pauses) <= 0.5
+
+
+def test_a_step_outlives_the_restart_of_its_server(server):
+    started: list[Script] = []
+
+    def restart(pause_s: float) -> None:
+        if len(pauses) == 4:
+            started.append(Script(port=urlsplit(server.url).port or 0))
+            started[0].then(answer(200, {"played": "once"}))
+        pauses.append(pause_s)
+
+    def die() -> bytes:
+        threading.Thread(target=server.stop).start()  # which waits for the thread that answers here
+        wait_until(lambda: not server.listening)
+        return DROP
+
+    pauses: list[float] = []
+    transport = Transport(server.url, "t", sleep=restart)
+    server.then(die)
+    try:
+        assert transport.send(STEP) == {"played": "once"}
+        assert (server.keys, started[0].keys) == ([STEP.key], [STEP.key])
+        assert max(pauses) <= 0.5
+    finally:
+        transport.close()
+        for each in started:
+            each.stop()
+
+
+def test_a_call_that_is_repeated_for_long_tells_it_once(server, caplog):
+    now = [0.0]
+
+    def sleep(pause_s: float) -> None:
+        now[0] += 1.0
+
+    transport = Transport(server.url, None, sleep=sleep, clock=lambda: now[0])
+    server.then(*[DROP] * 8, answer())
+    transport.send(calls.step("e", {}, timeout_s=60.0))
+    transport.close()
+    levels = [record.levelname for record in caplog.records if record.name == "gym_queue.client.transport"]
+    assert levels.count("WARNING") == 1
 
 
 def test_a_full_server_is_asked_again_only_while_the_caller_is_willing_to_queue(server, transport):
@@ -151,7 +289,7 @@ def test_a_dead_server_is_named_with_the_remedy_once_patience_ends(dead_url, pau
     now = iter(range(1000))
     transport = Transport(dead_url, None, sleep=pauses.append, clock=lambda: float(next(now)))
     with pytest.raises(ConnectionFailed, match="check the address") as caught:
-        transport.send(calls.Call("POST", "/x", 100.0, ONCE))
+        transport.send(calls.Call("POST", "/x", 100.0, BRIEF))
     transport.close()
     assert dead_url in str(caught.value)
     assert caught.value.details["sent"] is False
@@ -161,8 +299,8 @@ def test_a_dead_server_is_named_with_the_remedy_once_patience_ends(dead_url, pau
 def test_the_token_is_in_no_error(server, transport):
     server.then(DROP)
     with pytest.raises(ConnectionFailed) as caught:
-        transport.send(STEP)
-    assert "secret-token" not in f"{caught.value!r} {caught.value.details}"
+        transport.send(KEYLESS)
+    assert "secret-token" not in f"{caught.value!r} {caught.value.details} {transport.__dict__}"
 
 
 def test_proxies_of_the_environment_are_not_used(server, transport, monkeypatch, dead_url):
