@@ -27,6 +27,7 @@ GymQueueError                     internal             500
 │   ├── WorkerUnreachable         worker_unreachable   502   retryable
 │   ├── MasterUnreachable         master_unreachable   502   retryable
 │   ├── BadReply                  bad_reply            502   retryable
+│   ├── MasterRecovering          master_recovering    503   retryable
 │   ├── NoCapacity                no_capacity          503   retryable
 │   ├── RunnerUnavailable         runner_unavailable   503   retryable
 │   ├── BrokerUnavailable         broker_unavailable   503   retryable
@@ -222,6 +223,12 @@ class BadReply(Infrastructure):
     """The other side answered something that is not of the protocol."""
 
     code, status, retryable = "bad_reply", 502, True
+
+
+class MasterRecovering(Infrastructure):
+    """The master has just restarted, and its workers have not yet told it all they have."""
+
+    code, status, retryable = "master_recovering", 503, True
 
 
 class NoCapacity(Infrastructure):

@@ -47,7 +47,11 @@ class MasterSettings(BaseSettings):
     queue_timeout_s: float = Field(600.0, ge=0)
     """Longest a create waits for a free slot, unless the call says otherwise."""
     state_dir: Path | None = None
-    """Folder for the embedded broker's files; None is one per port in the user's state folder."""
+    """Folder for the master's state and its embedded broker; None is one per port in the user's state folder."""
+    fresh: bool = False
+    """Start without what an earlier run on the same state knew of workers, environments and creates."""
+    wait_for_workers: bool = False
+    """Let creates that no worker could ever take wait for one that can, instead of refusing them at once."""
     no_auth: bool = False
     """Serve callers without a token."""
     log_level: str = "INFO"

@@ -42,6 +42,8 @@ class Listener:
         self._consuming = threading.Event()
         self._thread: threading.Thread | None = None
         self._failures_in_a_row = 0
+        self.on_reconnect: Callable[[], None] = lambda: None
+        """Called on the thread once messages are seen again after the broker was away."""
         self.outages = 0
         """How often the broker was lost."""
         self.dropped = 0
@@ -97,10 +99,11 @@ class Listener:
     def _consume(self, connection: Connection) -> None:
         connection.ensure_connection(**CONNECT_ONCE)  # or kombu would go on by itself, deaf to stop
         with self._make_consumer(connection):
-            if self._failures_in_a_row:
-                logger.info("%s is connected to the broker again", self._name)
-            self._failures_in_a_row = 0
+            was_away, self._failures_in_a_row = self._failures_in_a_row > 0, 0
             self._consuming.set()
+            if was_away:
+                logger.info("%s is connected to the broker again", self._name)
+                self.guard(self.on_reconnect)
             while not self._stopping.is_set():
                 with suppress(TimeoutError):
                     connection.drain_events(timeout=POLL_S)

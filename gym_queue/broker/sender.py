@@ -87,9 +87,11 @@ class Sender:
             )
 
 
-def _retry_policy(left_s: float) -> dict[str, float]:
+def _retry_policy(left_s: float) -> dict[str, Any]:
     """Return kombu's policy for as many tries, half a second apart, as the time left allows."""
     return {
+        # What kombu fails with when it reconnected to declare the queue, and then publishes on the old channel.
+        "retry_errors": (AttributeError,),
         "max_retries": max(1, int(left_s / 0.5)),
         "interval_start": 0,
         "interval_step": 0.25,

@@ -27,7 +27,19 @@ Level = Annotated[
     LogLevel | None, typer.Option(case_sensitive=False, help="How much to log: INFO when not given.")
 ]
 
-StateDir = Annotated[Path | None, typer.Option(help="Folder of the embedded broker.")]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the master's state and the embedded broker; one per port when not given."),
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Forget the workers, environments and creates of an earlier run.")
+]
+WaitForWorkers = Annotated[
+    bool,
+    typer.Option(
+        "--wait-for-workers", help="Let creates that no worker here could ever take wait for one that can."
+    ),
+]
 Heartbeat = Annotated[
     float | None, typer.Option(help="Seconds between workers' heartbeats: 5 when not given.")
 ]

@@ -13,6 +13,8 @@ from gym_queue.protocol.sessions import CreateReply
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 30.0
+TOUCH_S = 1.0
+"""A worker opens an environment so much, or less, before its master hears of it."""
 PAUSES_S = (0.5, 2.0, 5.0)
 """Between the tries to undo a create; after the last one the worker's heartbeats bring it up again."""
 
@@ -37,6 +39,21 @@ class Closer:
             if await self._close(reply.env_id, str(reply.worker_url)) or pause_s is None:
                 return
             await asyncio.sleep(pause_s)
+
+    async def is_unused(self, reply: CreateReply, unused_s: float) -> bool:
+        """Return whether no call has touched an environment for so many seconds; False when that is unknown."""
+        try:
+            listed = await self._client.get(f"{reply.worker_url}/envs/list", timeout=CLOSE_TIMEOUT_S)
+            entry = listed.json()["environments"][reply.env_id]
+            return float(entry["idle_seconds"]) >= unused_s - TOUCH_S
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            logger.warning(
+                "environment %s stays: %s does not say whether it is used: %r",
+                reply.env_id,
+                reply.worker_url,
+                error,
+            )
+            return False
 
     def close_stray(self, env_id: str, worker_id: str, worker_url: str) -> None:
         """Close, in the background, what a worker has and nobody wants; its next heartbeat is the next try."""

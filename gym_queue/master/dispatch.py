@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import httpx
@@ -24,6 +27,11 @@ from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.queues import CREATE_TASK
 from gym_queue.protocol.sessions import CreateReply, CreateRequest, Opened
 
+logger = logging.getLogger(__name__)
+
+FIRST = asyncio.FIRST_COMPLETED
+UNSTARTED_S = 15.0
+"""How long a worker may say nothing of a create that was sent to it."""
 SHOWN = 200
 """Characters of what a worker said that an error repeats."""
 
@@ -42,6 +50,17 @@ class Dispatcher(Protocol):
         """Fail what is on the way to a worker that is gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A create on its way."""
+
+    placement: Placement
+    request: CreateRequest
+    answer: asyncio.Future[CreateReply]
+    started: asyncio.Future[None]
+    """Done once its worker has said that it began."""
+
+
 class CeleryDispatcher:
     """Sends creates to a worker's own queue and resolves them from the replies; no thread a create.
 
@@ -49,59 +68,106 @@ class CeleryDispatcher:
         sender: Publishes tasks.
         reply_to: The queue that replies come back on.
         timeout_s: Longest a worker may take.
+        on_late: Called with what a worker opened and nobody waits for, there or any more.
     """
 
-    def __init__(self, sender: Sender, reply_to: str, *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        reply_to: str,
+        *,
+        timeout_s: float,
+        on_late: Callable[[Opened], None] = lambda _opened: None,
+    ) -> None:
         self._sender = sender
         self._reply_to = reply_to
         self._timeout_s = timeout_s
-        self._waiting: dict[str, tuple[str, asyncio.Future[CreateReply]]] = {}
+        self.on_late = on_late
+        self._waiting: dict[str, _Sent] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, placement: Placement, request: CreateRequest) -> CreateReply:
         """Open an environment through Celery; see Dispatcher."""
-        assert request.env_id is not None and placement.queue is not None  # noqa: S101,PT018  set by Creates
-        answer: asyncio.Future[CreateReply] = asyncio.get_running_loop().create_future()
-        self._waiting[request.env_id] = (placement.worker_id, answer)
+        env_id = str(request.env_id)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[CreateReply] = loop.create_future()
+        sent = self._waiting[env_id] = _Sent(placement, request, answer, loop.create_future())
         try:
-            await self._sender.send(
-                CREATE_TASK,
-                {"request": request.model_dump(mode="json", exclude_none=True)},
-                task_id=request.env_id,
-                queue=placement.queue,
-                reply_to=self._reply_to,
-            )
+            await self._send(sent)
             async with asyncio.timeout(self._timeout_s):
+                await self._until_started(sent)
                 return await answer
         except TimeoutError:
             raise EnvTimeout(
-                f"worker {placement.worker_id} did not open environment {request.env_id} within {self._timeout_s:g} s"
+                f"worker {placement.worker_id} did not open environment {env_id} within {self._timeout_s:g} s"
             ) from None
         finally:
-            self._waiting.pop(request.env_id, None)
+            if self._waiting.get(env_id) is sent:
+                del self._waiting[env_id]
+
+    async def _until_started(self, sent: _Sent) -> None:
+        """Send a create again of whose start nothing is heard: brokers lose messages when they are wiped."""
+        word: set[asyncio.Future[Any]] = {sent.started, sent.answer}
+        while not (await asyncio.wait(word, timeout=UNSTARTED_S, return_when=FIRST))[0]:
+            logger.warning("nothing is heard of create %s: it is sent again", sent.request.env_id)
+            await self._send_again(sent)
+
+    def send_again(self) -> None:
+        """Send what is on its way once more: a broker that was away may have lost it, or its answer.
+
+        A worker that opens an environment, or has it, answers the second task with that one.
+        """
+        for sent in self._waiting.values():
+            task = asyncio.ensure_future(self._send_again(sent))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _send_again(self, sent: _Sent) -> None:
+        try:
+            await self._send(sent)
+        except GymQueueError as error:
+            logger.warning("the create of %s could not be sent again: %s", sent.request.env_id, error)
+
+    async def _send(self, sent: _Sent) -> None:
+        await self._sender.send(
+            CREATE_TASK,
+            {"request": sent.request.model_dump(mode="json", exclude_none=True)},
+            task_id=str(sent.request.env_id),
+            queue=str(sent.placement.queue),
+            reply_to=self._reply_to,
+        )
 
     def on_reply(self, task_id: str, state: str, result: object) -> None:
         """Take one state of a create; called on the master's loop."""
-        worker_id, answer = self._waiting.get(task_id, ("", None))
-        if answer is None or answer.done() or state in ("STARTED", "RECEIVED", "RETRY", "PENDING"):
+        sent = self._waiting.get(task_id)
+        is_awaited = sent is not None and not sent.answer.done()
+        if sent is not None and not sent.started.done():
+            sent.started.set_result(None)
+        if state in ("STARTED", "RECEIVED", "RETRY", "PENDING"):
             return
         if state != "SUCCESS":
-            answer.set_exception(error_of(state, result))
+            if sent is not None and is_awaited:
+                sent.answer.set_exception(error_of(state, result))
             return
         try:
             opened = parse_model(Opened, result)
         except RequestInvalid as error:
-            answer.set_exception(
-                BadReply(f"worker {worker_id} answered create {task_id} with something else: {error}")
-            )
+            if sent is not None and is_awaited:
+                worker_id = sent.placement.worker_id
+                sent.answer.set_exception(
+                    BadReply(f"worker {worker_id} answered create {task_id} with something else: {error}")
+                )
             return
-        if opened.worker_id == worker_id:  # else one that it was sent to before, and given up on
-            answer.set_result(_reply(opened))
+        if sent is not None and is_awaited and opened.worker_id == sent.placement.worker_id:
+            sent.answer.set_result(_reply(opened))
+        else:  # of a worker that was given up on, or the second answer to a create that was sent twice
+            self.on_late(opened)
 
     def worker_lost(self, worker_id: str) -> None:
         """Fail what is on the way to a worker that is gone."""
-        for env_id, (owner, answer) in self._waiting.items():
-            if owner == worker_id and not answer.done():
-                answer.set_exception(_went_away(worker_id, env_id))
+        for env_id, sent in self._waiting.items():
+            if sent.placement.worker_id == worker_id and not sent.answer.done():
+                sent.answer.set_exception(_went_away(worker_id, env_id))
 
 
 class HttpDispatcher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, NoReturn
 from fastapi import FastAPI, Request
 from starlette.types import ASGIApp
 
-from gym_queue.errors import EnvNotFound, RequestInvalid
+from gym_queue.errors import EnvNotFound, MasterRecovering, RequestInvalid
 from gym_queue.master import overview
 from gym_queue.master.admission import Admission
 from gym_queue.master.bodylimit import BodyLimitMiddleware
@@ -28,6 +29,8 @@ from gym_queue.web.gone import unless_gone
 from gym_queue.web.requestid import RequestIdMiddleware
 
 LOOPBACK = ("127.0.0.1", "::1")
+OPERATOR_WAITS_S = 0.5
+"""How long a reply to an operator may wait for the state to be written."""
 ENV_ID_CHARS = 128
 """Longest id an environment may have, as ENV_ID_PATTERN says."""
 
@@ -46,6 +49,16 @@ class MasterParts:
     """Host name the worker used, its address → the broker URL it should use."""
     token: str | None
     started_at: float
+    wait_written: Callable[[float], bool]
+    """Waits, at most so many seconds, until what was decided would outlive this master; not for the loop."""
+
+    def gateway_closes(self, env_id: str) -> bool:
+        """Return whether a client's close of an environment is at its worker."""
+        exchanges = [connection.exchange for connection in self.gateway.connections]
+        return any(
+            exchange is not None and exchange.call == "close" and exchange.route.env_id == env_id
+            for exchange in exchanges
+        )
 
 
 def make_master_app(
@@ -141,12 +154,12 @@ def _add_workers(app: FastAPI, parts: MasterParts) -> None:
     @app.post("/workers/drain")
     async def drain(request: wire.WorkerRef) -> dict[str, Any]:
         """Send a worker no more environments."""
-        return _set_draining(parts, request.worker_id, draining=True)
+        return await _set_draining(parts, request.worker_id, draining=True)
 
     @app.post("/workers/undrain")
     async def undrain(request: wire.WorkerRef) -> dict[str, Any]:
         """Send a worker environments again."""
-        return _set_draining(parts, request.worker_id, draining=False)
+        return await _set_draining(parts, request.worker_id, draining=False)
 
     @app.get("/workers/list")
     async def list_workers() -> dict[str, Any]:
@@ -170,7 +183,12 @@ def _add_envs(app: FastAPI, parts: MasterParts) -> None:
         """Where one environment is in its life."""
         if len(env_id) > ENV_ID_CHARS:
             _refuse(parts, env_id)
-        return overview.show_env(parts.creates, parts.routes, env_id)
+        found = overview.show_env(
+            parts.creates, parts.routes, env_id, is_closing=parts.gateway_closes(env_id)
+        )
+        if found is None:
+            _refuse(parts, env_id)
+        return found
 
     @app.post("/envs/{env_id}/close")
     async def close(env_id: str) -> dict[str, str]:
@@ -189,8 +207,11 @@ def _add_envs(app: FastAPI, parts: MasterParts) -> None:
         _refuse(parts, env_id)
 
 
-def _set_draining(parts: MasterParts, worker_id: str, *, draining: bool) -> dict[str, Any]:
+async def _set_draining(parts: MasterParts, worker_id: str, *, draining: bool) -> dict[str, Any]:
     parts.fleet.set_draining(worker_id, draining=draining)
+    await asyncio.to_thread(
+        parts.wait_written, OPERATOR_WAITS_S
+    )  # an operator's word holds from the reply on
     count = parts.routes.count(worker_id)
     message = f"worker {worker_id} takes {'no more' if draining else 'new'} environments; it has {count}"
     return {
@@ -213,6 +234,12 @@ def _refuse(parts: MasterParts, env_id: str) -> NoReturn:
         raise EnvNotFound(
             f"environment {env_id} is queued at position {position}, 0 being the next: wait for its create to be answered",
             {"state": "queued", "position": position},
+        )
+    known = parts.routes.find(env_id) or waiting or parts.routes.ended(env_id)
+    if known is None and parts.fleet.is_recovering:
+        raise MasterRecovering(
+            f"the master has just restarted, and environment {env_id} may be one that its worker is yet to report: try again",
+            {"retry_after_s": 1},
         )
     parts.routes.forwardable(env_id)
     raise RequestInvalid(f"write the id {env_id} as it is, and the call after it: POST /envs/{env_id}/step")

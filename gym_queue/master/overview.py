@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from gym_queue.errors import EnvNotFound
 from gym_queue.master.creates import Creates
 from gym_queue.master.fleet import Fleet
 from gym_queue.master.routes import CLOSED, Routes, RouteState
@@ -67,11 +66,16 @@ def list_envs(fleet: Fleet, routes: Routes) -> dict[str, Any]:
     return {"environments": found, "total": len(found)}
 
 
-def show_env(creates: Creates, routes: Routes, env_id: str) -> dict[str, Any]:
-    """Return where one environment is in its life.
+def show_env(
+    creates: Creates, routes: Routes, env_id: str, *, is_closing: bool = False
+) -> dict[str, Any] | None:
+    """Return where one environment is in its life; None when it never was, or ended long ago.
 
-    Raises:
-        EnvNotFound: It never was, or ended long ago.
+    Args:
+        creates: The creates that are not answered.
+        routes: Where environments are.
+        env_id: The environment.
+        is_closing: Whether a client's close of it is at its worker.
     """
     waiting = creates.find(env_id)
     if waiting is not None and waiting.placement is None:
@@ -80,16 +84,23 @@ def show_env(creates: Creates, routes: Routes, env_id: str) -> dict[str, Any]:
     if route is not None:
         return {
             "env_id": env_id,
-            "state": str(route.state),
+            "state": "closing" if is_closing else str(route.state),
             **({} if waiting is None else {"clients": waiting.callers}),
             "worker_id": route.worker_id,
             "worker_url": route.worker_url,
-            "age_s": time.monotonic() - route.since,
+            "age_s": round(time.monotonic() - route.since, 3),
         }
-    why = routes.ended(env_id)
-    if why is None:
-        raise EnvNotFound(f"environment {env_id} does not exist: create one with POST /envs/create")
-    return {"env_id": env_id, "state": "closed" if why == CLOSED else "lost", "reason": why}
+    ended = routes.ending(env_id)
+    if ended is None:
+        return None
+    how = "closing" if creates.is_undoing(env_id) else "closed" if ended.why == CLOSED else "lost"
+    return {
+        "env_id": env_id,
+        "state": how,
+        "reason": ended.why,
+        "worker_id": ended.worker_id,
+        "age_s": round(max(time.time() - ended.at, 0.0), 3),
+    }
 
 
 def position_of(creates: Creates, env_id: str) -> int:
@@ -104,8 +115,11 @@ def describe(create: Waiting, position: int) -> dict[str, Any]:
         "position": position,
         "priority": create.request.priority,
         "capability": create.need.capability,
+        "metadata": create.request.metadata,
         "waiting_s": round(time.monotonic() - create.since, 3),
+        "waiting_since": round(time.time() - (time.monotonic() - create.since), 3),
         "why_not": create.why_not,
+        "clients": create.callers,
     }
 
 

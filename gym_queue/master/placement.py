@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from gym_queue.errors import RequestInvalid
 from gym_queue.master.records import WorkerSnapshot
@@ -26,11 +26,6 @@ class Need:
     resources: Resources = field(default_factory=Resources)
     env_key: str | None = None
     """Names the environment, to prefer a worker that has it cached."""
-
-    @property
-    def awaited(self) -> tuple[frozenset[str], Resources]:
-        """The same for all creates that wait for the same thing."""
-        return self.runners, self.resources
 
     @property
     def capability(self) -> str:
@@ -127,6 +122,13 @@ def place(
     return _placement(need, _choose(need, fitting, rng or random.Random()))  # noqa: S311  no secret: a tie
 
 
+def could_ever(need: Need, workers: Iterable[WorkerSnapshot]) -> bool:
+    """Return whether any of these workers could take it, were it idle and alive."""
+    return any(
+        _never(need, replace(worker, status=WorkerStatus.HEALTHY), exclude=()) is None for worker in workers
+    )
+
+
 def _never(need: Need, worker: WorkerSnapshot, exclude: Collection[str]) -> str | None:
     """Return why a worker could not take it even when idle."""
     if worker.status is WorkerStatus.DEAD:
@@ -155,6 +157,8 @@ def _not_now(worker: WorkerSnapshot) -> str | None:
         return str(worker.status)
     if worker.used >= worker.max_envs:
         return f"all {worker.max_envs} slots are taken"
+    if worker.max_starting is not None and worker.starting >= worker.max_starting:
+        return f"already starts {worker.starting}"
     return None
 
 

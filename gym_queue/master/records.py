@@ -23,6 +23,18 @@ class WorkerRecord:
     """Monotonic seconds of its last sign of life."""
     seen_at: float
     """Unix seconds of the same."""
+    heard: float = 0.0
+    """Monotonic seconds of its last sign of any kind, of Celery too."""
+    signalled: float = 0.0
+    """Monotonic seconds of its last word on Celery's event stream; 0 when there was none."""
+    probed: float = 0.0
+    """Monotonic seconds of when it was last asked whether it lives."""
+    unanswered: int = 0
+    """How often in a row it did not answer that; anything but 0 keeps new work away."""
+    has_beaten: bool = False
+    """Whether it ever sent a heartbeat; before that it may not listen yet."""
+    is_restored: bool = False
+    """An earlier master wrote it down, and it has said nothing to this one yet."""
     sequence: int = -1
     draining: bool = False
     dead: bool = False
@@ -35,11 +47,30 @@ class WorkerRecord:
     errors: int = 0
     failures: int = 0
     """Calls in a row that did not reach it."""
+    shown: tuple[WorkerSnapshot, Registration] | None = None
+    """Its last snapshot, and the registration that is made of."""
 
     @property
     def url(self) -> str:
         """Where it serves, without a slash at the end."""
         return self.registration.url.rstrip("/")
+
+    def snapshot(self, status: WorkerStatus, *, used: int, starting: int) -> WorkerSnapshot:
+        """Return this worker as placement sees it, made anew only when it has changed: it is asked for often."""
+        shown, registration = self.shown or (None, None)
+        if (
+            shown is None
+            or registration is not self.registration
+            or (shown.status, shown.used, shown.starting) != (status, used, starting)
+        ):
+            shown = snapshot_of(self.registration, status, used=used, starting=starting)
+            self.shown = shown, self.registration
+        return shown
+
+    def may_be_from(self, pid: int | None) -> bool:
+        """Return whether a message may come from this record's process: unless both say which, it may."""
+        mine = self.registration.metadata.pid
+        return pid is None or mine is None or pid == mine
 
     def is_process_of(self, registration: Registration) -> bool:
         """Return whether a registration comes from the process that made this record."""
@@ -64,15 +95,20 @@ class WorkerSnapshot:
     mem_gb: float | None
     gpu: int | None
     cached: frozenset[str] = field(default_factory=frozenset)
+    starting: int = 0
+    """Slots reserved for creates that are on their way."""
+    max_starting: int | None = None
+    """None means as many as there are slots."""
 
 
-def snapshot_of(record: WorkerRecord, status: WorkerStatus, *, used: int) -> WorkerSnapshot:
+def snapshot_of(
+    reg: Registration, status: WorkerStatus, *, used: int = 0, starting: int = 0
+) -> WorkerSnapshot:
     """Return a worker as placement sees it."""
-    reg = record.registration
     runners = reg.metadata.available_runners
     return WorkerSnapshot(
         worker_id=reg.worker_id,
-        url=record.url,
+        url=reg.url.rstrip("/"),
         status=status,
         max_envs=reg.max_envs,
         used=used,
@@ -82,6 +118,8 @@ def snapshot_of(record: WorkerRecord, status: WorkerStatus, *, used: int) -> Wor
         mem_gb=reg.resources.mem_gb,
         gpu=reg.resources.gpu,
         cached=frozenset(reg.cached),
+        starting=starting,
+        max_starting=reg.max_starting,
     )
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeVar
+
+from pydantic import ValidationError
 
 from gym_queue.errors import BadReply, EnvLost, EnvNotFound
+from gym_queue.master.facts import ROUTE, Ended, NoNotes, Notes, RouteFact
+from gym_queue.master.memory import REMEMBERED as REMEMBERED
+from gym_queue.master.memory import Memory
 from gym_queue.protocol.sessions import CreateReply
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
-REMEMBERED = 10_000
-"""Ended environments that are told apart from those that never were."""
 CLOSED = "closed"
 
 
@@ -53,16 +52,26 @@ class Routes:
 
     Args:
         clock: Monotonic seconds.
+        wall: Unix seconds.
+        notes: Where what must outlive this master is written down.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        wall: Callable[[], float] = time.time,
+        notes: Notes | None = None,
+    ) -> None:
+        self._clock, self._wall = clock, wall
+        self._notes = notes or NoNotes()
         self._routes: dict[str, Route] = {}
         self._by_worker: dict[str, set[str]] = {}
-        self._ended: OrderedDict[str, str] = OrderedDict()
-        self._told_lost: OrderedDict[str, None] = OrderedDict()
-        self._renamed: OrderedDict[str, str] = OrderedDict()
-        self._abandoned: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._creating: Counter[str] = Counter()
+        self._ended = Memory("ended", Ended, self._notes)
+        self._told_lost = Memory("told", str, self._notes)
+        self._renamed = Memory("renamed", str, self._notes)
+        self._abandoned = Memory("abandoned", str, self._notes)
         self.created_count = 0
         """Environments whose create was answered with them, since the start."""
         self.closed_count = 0
@@ -70,7 +79,7 @@ class Routes:
 
     def reserve(self, env_id: str, worker_id: str, worker_url: str) -> None:
         """Hold a slot of a worker for an environment that is being created."""
-        self._abandoned.pop((env_id, worker_id), None)
+        self._abandoned.pop(_at(env_id, worker_id))
         self._put(Route(env_id, worker_id, worker_url, RouteState.CREATING, self._clock()))
 
     def ready(self, reply: CreateReply, *, reserved: str | None = None, digest: str | None = None) -> None:
@@ -92,7 +101,7 @@ class Routes:
             )
         if reply.env_id != asked:
             self.release(asked)
-            _remember(self._renamed, asked, reply.env_id)
+            self._renamed.put(asked, reply.env_id)
         self.created_count += 1
         state = RouteState.READY
         self._put(
@@ -115,7 +124,7 @@ class Routes:
 
     def find_created(self, env_id: str) -> Route | None:
         """Return the route of what a create of this id led to, whatever its worker called it."""
-        route = self._routes.get(self._renamed.get(env_id, env_id))
+        route = self._routes.get(self._renamed.get(env_id) or env_id)
         return route if route is not None and route.state is RouteState.READY else None
 
     def forwardable(self, env_id: str) -> Route:
@@ -132,9 +141,9 @@ class Routes:
             raise EnvNotFound(
                 f"environment {env_id} is still being created: wait for its create to be answered"
             )
-        why = self._ended.get(env_id)
+        why = self.ended(env_id)
         if why is not None and why != CLOSED:
-            _remember(self._told_lost, env_id, None)
+            self._told_lost.put(env_id, "")
             raise EnvLost(f"environment {env_id} is lost: {why}; create a new one", {"env_id": env_id})
         gone = "was closed" if why else "does not exist"
         raise EnvNotFound(f"environment {env_id} {gone}: create one with POST /envs/create")
@@ -146,33 +155,34 @@ class Routes:
             env_id: The environment; one that is not routed is remembered all the same.
             why: ``closed``, or how it was lost.
         """
-        route = self._routes.pop(env_id, None)
-        if route is not None:
-            self._by_worker[route.worker_id].discard(env_id)
-            self.closed_count += why == CLOSED and route.state is RouteState.READY
-        _remember(self._ended, env_id, why)
+        route = self._take(env_id)
+        self.closed_count += why == CLOSED and route is not None and route.state is RouteState.READY
+        self._ended.put(env_id, Ended(why=why, worker_id=route and route.worker_id, at=self._wall()))
         return route
 
     def release(self, env_id: str) -> None:
         """Give up a reservation, leaving no trace."""
-        route = self._routes.pop(env_id, None)
-        if route is not None:
-            self._by_worker[route.worker_id].discard(env_id)
+        self._take(env_id)
 
     def abandon(self, env_id: str, worker_id: str) -> None:
         """Remember a create that was given up, which its worker may still carry out."""
-        _remember(self._abandoned, (env_id, worker_id), None)
+        self._abandoned.put(_at(env_id, worker_id), "")
 
     def is_unwanted(self, env_id: str, worker_id: str) -> bool:
         """Return whether nobody waits for this environment of this worker, which is not routed."""
         return (
-            self._ended.get(env_id) == CLOSED
+            self.ended(env_id) == CLOSED
             or env_id in self._told_lost
-            or (env_id, worker_id) in self._abandoned
+            or _at(env_id, worker_id) in self._abandoned
         )
 
     def ended(self, env_id: str) -> str | None:
         """Return how an environment ended; None when it did not, or long ago."""
+        ended = self._ended.get(env_id)
+        return None if ended is None else ended.why
+
+    def ending(self, env_id: str) -> Ended | None:
+        """Return how, where and when an environment ended."""
         return self._ended.get(env_id)
 
     def of_worker(self, worker_id: str) -> tuple[Route, ...]:
@@ -183,23 +193,69 @@ class Routes:
         """Return how many of a worker's slots are taken or reserved."""
         return len(self._by_worker.get(worker_id, ()))
 
+    def creating_count(self, worker_id: str) -> int:
+        """Return for how many creates a worker's slots are reserved."""
+        return self._creating[worker_id]
+
     def all(self) -> Iterable[Route]:
         """Return every route."""
         return tuple(self._routes.values())
 
+    def restore(self, facts: Mapping[str, Mapping[str, str]]) -> int:
+        """Take back what an earlier master wrote down.
+
+        Returns:
+            How many environments are routed.
+        """
+        for memory in (self._ended, self._told_lost, self._renamed, self._abandoned):
+            memory.restore(facts)
+        now, wall = self._clock(), self._wall()
+        for text in facts.get(ROUTE, {}).values():
+            try:
+                fact = RouteFact.model_validate_json(text)
+            except ValidationError:
+                continue  # another version's: the worker's heartbeat brings it
+            since = now - max(wall - fact.since, 0.0)
+            where = (fact.env_id, fact.worker_id, fact.worker_url)
+            self._index(Route(*where, RouteState.READY, since, fact.reply, fact.digest))
+        return len(self._routes)
+
     def _put(self, route: Route) -> None:
+        self._index(route)
+        self._ended.pop(route.env_id)
+        self._told_lost.pop(route.env_id)
+        if route.state is RouteState.READY:
+            fact = RouteFact(
+                env_id=route.env_id,
+                worker_id=route.worker_id,
+                worker_url=route.worker_url,
+                since=self._wall() - (self._clock() - route.since),
+                reply=route.reply,
+                digest=route.digest,
+            )
+            self._notes.note(ROUTE, route.env_id, fact.model_dump_json())
+
+    def _index(self, route: Route) -> None:
         old = self._routes.get(route.env_id)
         if old is not None:
-            self._by_worker[old.worker_id].discard(route.env_id)
+            self._unindex(old)
         self._routes[route.env_id] = route
         self._by_worker.setdefault(route.worker_id, set()).add(route.env_id)
-        self._ended.pop(route.env_id, None)
-        self._told_lost.pop(route.env_id, None)
+        self._creating[route.worker_id] += route.state is RouteState.CREATING
+
+    def _unindex(self, route: Route) -> None:
+        del self._routes[route.env_id]
+        self._by_worker[route.worker_id].discard(route.env_id)
+        self._creating[route.worker_id] -= route.state is RouteState.CREATING
+
+    def _take(self, env_id: str) -> Route | None:
+        route = self._routes.get(env_id)
+        if route is not None:
+            self._unindex(route)
+            if route.state is RouteState.READY:
+                self._notes.note(ROUTE, env_id, None)
+        return route
 
 
-def _remember(table: OrderedDict[K, V], key: K, value: V) -> None:
-    """Keep the latest REMEMBERED entries of a table."""
-    table[key] = value
-    table.move_to_end(key)
-    while len(table) > REMEMBERED:
-        table.popitem(last=False)
+def _at(env_id: str, worker_id: str) -> str:
+    return f"{env_id}@{worker_id}"

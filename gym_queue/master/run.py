@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
+from typing import Any, Protocol
 
 import celery
 import httpx
-import platformdirs
 from fastapi import FastAPI
 
 from gym_queue.broker.app import make_app
 from gym_queue.broker.embedded import EmbeddedBroker
 from gym_queue.broker.events import EventListener
-from gym_queue.broker.queues import delete_queues
 from gym_queue.broker.replies import ReplyListener
 from gym_queue.broker.sender import Sender
 from gym_queue.broker.url import safe_url
-from gym_queue.errors import BrokerUnavailable
 from gym_queue.master.admission import Admission
 from gym_queue.master.closing import Closer
 from gym_queue.master.creates import Creates
 from gym_queue.master.dataplane.gateway import Gateway
+from gym_queue.master.deadqueues import DeadQueues
 from gym_queue.master.dispatch import CeleryDispatcher, HttpDispatcher
 from gym_queue.master.fleet import Fleet, FleetTimes
 from gym_queue.master.http import LOOPBACK, MasterParts, make_master_app
+from gym_queue.master.journal import Journal
 from gym_queue.master.routes import Routes
-from gym_queue.settings import APP_NAME, MasterSettings
+from gym_queue.master.state import Place, place_of, restore, store_of
+from gym_queue.master.unclaimed import Unclaimed
+from gym_queue.master.watch import TIMEOUT_S, Watch
+from gym_queue.settings import MasterSettings
 from gym_queue.stats.tasks import TaskStats
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals, shown_host
 
@@ -40,6 +41,15 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 START_TIMEOUT_S = 60.0
+NODE_PREFIX = "gym@"
+"""Before the worker's id in the names of Celery nodes."""
+
+
+class Ticking(Protocol):
+    """A part to which time matters."""
+
+    def tick(self) -> None:
+        """Look at the clock."""
 
 
 class Master:
@@ -86,30 +96,41 @@ class Master:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        settings = self._settings
-        broker_url = settings.broker_url or await self._start_broker()
+        settings, place = self._settings, place_of(self._settings, self._bound.getsockname()[1])
+        broker_url = settings.broker_url or await self._start_broker(place)
         app = make_app(broker_url, name="gym_queue.master")
+        is_fake = broker_url.startswith("redis+socket:") and self._broker is not None
+        journal = Journal(store_of(place, app, broker_url, is_fake=is_fake))
+        facts = await asyncio.to_thread(journal.load, fresh=settings.fresh)
+        journal.start()
+        self._stack.push_async_callback(asyncio.to_thread, journal.stop)
         times = FleetTimes(settings.heartbeat_s, settings.heartbeat_timeout_s, settings.dead_timeout_s)
-        routes, tasks = Routes(), TaskStats()
-        fleet = Fleet(routes, times)
+        routes, tasks = Routes(notes=journal), TaskStats()
+        fleet = Fleet(routes, times, notes=journal)
         headers = {"Authorization": f"Bearer {self._token}"}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
         client = await self._stack.enter_async_context(
             httpx.AsyncClient(headers=headers, limits=limits, trust_env=False)
         )
-        closer = Closer(client)
+        closer, watch = Closer(client), await self._make_watch(fleet)
         self._stack.callback(closer.stop)
+        self._stack.callback(watch.stop)
+        dead_queues = DeadQueues(app, fleet.queues)
         creates = Creates(
             fleet,
             routes,
-            celery=await self._start_celery(app, tasks),
+            celery=await self._start_celery(app, place, tasks, fleet, dead_queues),
             http=HttpDispatcher(client, timeout_s=settings.create_timeout_s),
             undo=closer.undo,
             queue_timeout_s=settings.queue_timeout_s,
+            wait_for_workers=settings.wait_for_workers,
+            unclaimed=Unclaimed(closer.is_unused),
+            notes=journal,
         )
-        fleet.on_change, fleet.on_stray = creates.pump, closer.close_stray
-        fleet.on_lost = _on_lost(creates, app)
-        self._keep(tick_for_ever(fleet, creates))
+        fleet.on_change, fleet.on_stray, fleet.on_suspect = creates.pump, closer.close_stray, watch.ask
+        fleet.on_lost = _on_lost(creates, dead_queues)
+        restore(facts, fleet, routes, creates)
+        self._keep(tick_for_ever(fleet, creates, watch))
         asked = None if settings.no_auth else self._token
         gateway = Gateway(
             routes, fleet, token=asked, worker_token=self._token, timeout_s=settings.proxy_timeout_s
@@ -119,21 +140,44 @@ class Master:
         admission = Admission(fleet, client)
         await self._serve(
             MasterParts(
-                fleet, admission, routes, creates, gateway, tasks, self._broker_url_for, asked, time.time()
+                fleet,
+                admission,
+                routes,
+                creates,
+                gateway,
+                tasks,
+                self._broker_url_for,
+                asked,
+                time.time(),
+                journal.wait_written,
             )
         )
 
-    async def _start_celery(self, app: celery.Celery, tasks: TaskStats) -> CeleryDispatcher:
+    async def _make_watch(self, fleet: Fleet) -> Watch:
+        """Return what asks workers whether they live, each on a new connection: an old one would not tell."""
+        limits = httpx.Limits(max_keepalive_connections=0)
+        client = await self._stack.enter_async_context(httpx.AsyncClient(limits=limits, trust_env=False))
+        return Watch(fleet, client, timeout_s=min(TIMEOUT_S, self._settings.heartbeat_s))
+
+    async def _start_celery(
+        self, app: celery.Celery, place: Place, tasks: TaskStats, fleet: Fleet, dead_queues: DeadQueues
+    ) -> CeleryDispatcher:
         """Start what sends creates to the broker, and what listens to it."""
         loop = asyncio.get_running_loop()
         replies = ReplyListener(
             app,
-            secrets.token_hex(4),
+            place.name,
             lambda task_id, state, result, _tb: _call(loop, dispatcher.on_reply, task_id, state, result),
         )
-        events = EventListener(app, lambda event: _call(loop, tasks.take, event))
+        replies.on_reconnect = lambda: _call(loop, _after_outage, dispatcher, dead_queues)
+        events = EventListener(app, lambda event: _call(loop, _take_event, tasks, fleet, event))
         sender = Sender(app)
-        dispatcher = CeleryDispatcher(sender, replies.queue_name, timeout_s=self._settings.create_timeout_s)
+        dispatcher = CeleryDispatcher(
+            sender,
+            replies.queue_name,
+            timeout_s=self._settings.create_timeout_s,
+            on_late=lambda opened: fleet.report(opened.worker_id, opened.env_id),
+        )
         for listener in (replies, events):
             await asyncio.to_thread(listener.start)
             self._stack.push_async_callback(asyncio.to_thread, listener.stop)
@@ -149,12 +193,8 @@ class Master:
             parts.creates.stop
         )  # before the server's end: clients that wait get their answer
 
-    async def _start_broker(self) -> str:
-        port = self._bound.getsockname()[1]
-        state_dir = self._settings.state_dir or (
-            Path(platformdirs.user_state_dir(APP_NAME)) / f"master-{port}"
-        )
-        broker = EmbeddedBroker(state_dir, self._settings.host)
+    async def _start_broker(self, place: Place) -> str:
+        broker = EmbeddedBroker(place.folder, self._settings.host)
         url = await asyncio.to_thread(broker.start)
         self._stack.push_async_callback(asyncio.to_thread, broker.stop)
         self._broker = broker
@@ -212,11 +252,11 @@ def run_master(
         bound.close()
 
 
-async def tick_for_ever(fleet: Fleet, creates: Creates, *, pause_s: float = TICK_S) -> None:
-    """Let time pass for the fleet and the creates; a bug in one does not stop the other."""
+async def tick_for_ever(*parts: Ticking, pause_s: float = TICK_S) -> None:
+    """Let time pass for each of these; a bug in one does not stop the others."""
     while True:
         await asyncio.sleep(pause_s)
-        for tick in (fleet.tick, creates.tick):
+        for tick in [part.tick for part in parts]:
             try:
                 tick()
             except Exception:
@@ -225,25 +265,30 @@ async def tick_for_ever(fleet: Fleet, creates: Creates, *, pause_s: float = TICK
                 )
 
 
-def _on_lost(creates: Creates, app: celery.Celery) -> Callable[[str, frozenset[str]], None]:
+def _take_event(tasks: TaskStats, fleet: Fleet, event: Mapping[str, Any]) -> None:
+    """Take one event of Celery's stream: statistics, and a sign of life or of the end of a worker."""
+    tasks.take(event)
+    worker_id = str(event.get("hostname", "")).removeprefix(NODE_PREFIX)
+    if event.get("type") == "worker-offline":
+        fleet.suspect(worker_id)
+    else:
+        fleet.hear(worker_id)
+
+
+def _on_lost(creates: Creates, dead_queues: DeadQueues) -> Callable[[str, frozenset[str]], None]:
     """Return what follows the end of a worker's process."""
-    loop = asyncio.get_running_loop()
 
     def on_lost(worker_id: str, queues: frozenset[str]) -> None:
         creates.worker_lost(worker_id)
-        if queues:
-            loop.run_in_executor(None, _delete_queues, app, queues)
+        dead_queues.delete(queues)
 
     return on_lost
 
 
-def _delete_queues(app: celery.Celery, queues: frozenset[str]) -> None:
-    try:
-        delete_queues(app, queues)
-    except BrokerUnavailable as error:
-        logger.warning("the queues of a worker that is gone stay on the broker: %s", error)
-    except Exception:
-        logger.exception("the queues of a worker that is gone stay on the broker")
+def _after_outage(dispatcher: CeleryDispatcher, dead_queues: DeadQueues) -> None:
+    """Do what the broker's absence may have undone, or kept from being done."""
+    dispatcher.send_again()
+    dead_queues.again()
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object) -> None:

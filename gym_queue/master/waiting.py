@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from gym_queue.errors import Conflict, GymQueueError, NoCapacity, RequestInvalid
+from gym_queue.errors import Conflict, GymQueueError, NoCapacity, NotSupported, RequestInvalid
 from gym_queue.master.placement import Need, Placement
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.sessions import CreateReply, CreateRequest
@@ -41,16 +41,26 @@ class Waiting:
     why_not: dict[str, str] = field(default_factory=dict)
     callers: int = 0
     """Clients that wait for the answer."""
+    wanted_until: float = 0.0
+    """Until when it waits for its client to ask again, on the master's clock; 0 when there was no restart."""
+    task: asyncio.Task[None] | None = None
+    """Takes it to its worker."""
+    is_given_up: bool = False
+    """Its worker has stopped answering: another one shall do it."""
+    awaits: str = field(init=False)
+    """The same for all that wait for the same thing: one text, as it is compared often."""
+
+    def __post_init__(self) -> None:
+        self.awaits = self.need.capability
 
     @property
     def env_id(self) -> str:
         """The environment's id."""
         return str(self.request.env_id)
 
-    @property
-    def is_wanted(self) -> bool:
-        """Whether somebody waits for it."""
-        return self.callers > 0 and not self.answer.done()
+    def is_wanted(self, now: float) -> bool:
+        """Return whether somebody waits for it, or may ask for it again after a restart."""
+        return (self.callers > 0 or now < self.wanted_until) and not self.answer.done()
 
     def refuse(self, error: GymQueueError) -> None:
         """Answer with an error, unless it is answered."""
@@ -105,11 +115,23 @@ def no_capacity(what: str, waiting: Waiting) -> NoCapacity:
     )
 
 
-def hopeless(waiting: Waiting) -> NoCapacity:
-    """Return the refusal of a create that no worker of the fleet could take even when idle."""
-    if not waiting.why_not:
+def hopeless(waiting: Waiting, *, any_alive: bool, could_ever: bool) -> GymQueueError:
+    """Return the refusal of a create that no worker of the fleet could take even when idle.
+
+    Args:
+        waiting: The create, with the reasons.
+        any_alive: Whether there is any worker that lives.
+        could_ever: Whether a worker that is or was here could have taken it.
+    """
+    if not any_alive and not waiting.why_not:
         return no_capacity(
             "no worker is registered: start one with gym-anything-worker --master-url", waiting
         )
-    need = " or ".join(sorted(waiting.need.runners)) or "any"
-    return no_capacity(f"no worker of this fleet can ever take it (runner: {need})", waiting)
+    sentence = f"no worker of this fleet can ever take it (needs {waiting.need.capability})"
+    if not any_alive or could_ever:
+        return no_capacity(sentence, waiting)
+    refused = no_capacity(sentence, waiting)
+    return NotSupported(
+        f"{refused}; start a worker that can, or the master with --wait-for-workers",
+        {"unplaceable": waiting.why_not},
+    )

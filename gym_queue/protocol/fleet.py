@@ -60,6 +60,8 @@ class Registration(Request):
     """Celery queues it consumes; empty means it takes creates by HTTP."""
     resources: Resources = Field(default_factory=Resources)
     cached: list[str] = Field(default_factory=list)
+    env_ids: list[EnvId] = Field(default_factory=list)
+    """Environments that are open here, when it registers again: they fill slots before its next heartbeat."""
     version: str = ""
 
     @field_validator("metadata", mode="before")
@@ -93,6 +95,8 @@ class Heartbeat(Request):
     metrics: dict[str, JsonValue] | None = None
     sequence: int | None = Field(None, ge=0)
     """Grows with each heartbeat of one registration, so that a late one is known as late."""
+    pid: int | None = None
+    """The ``pid`` of the registration, so that one of an earlier process under this id is known as such."""
 
 
 class WorkerRef(Request):

@@ -161,6 +161,7 @@ class Announcer:
             env_ids=census.env_ids,
             opening=census.opening,
             metrics=census.metrics,
+            pid=os.getpid(),
             cpu_percent=psutil.cpu_percent(),
             memory_percent=psutil.virtual_memory().percent,
             status="draining" if self.draining else "healthy",
@@ -169,6 +170,9 @@ class Announcer:
         reply = await self._client.post("/workers/heartbeat", json=beat.model_dump(mode="json"))
         if reply.status_code == 404:
             logger.warning("the master does not know this worker any more: registering again")
+            census = self._census()
+            is_open = [env_id for env_id in census.env_ids if env_id not in census.opening]
+            self._registration = self._registration.model_copy(update={"env_ids": is_open})
             self._take(await self._client.post("/workers/register", json=self._body()))
         elif reply.is_error:
             raise _refusal(reply)

@@ -54,7 +54,12 @@ def _open(host: Host, loop: LoopThread, identity: WorkerIdentity, request: Creat
     try:
         env = loop.run(host.open(request))
     except (RuntimeError, concurrent.futures.CancelledError) as error:
-        raise NoCapacity("this worker is shutting down: the master sends the create elsewhere") from error
+        raise NoCapacity(
+            "this worker is shutting down: the master sends the create elsewhere",
+            {"worker_id": identity.worker_id},
+        ) from error
+    except GymQueueError as error:  # says whose it is: the create may have been sent to others as well
+        raise type(error)(error.message, {**error.details, "worker_id": identity.worker_id}) from error
     return Opened(
         env_id=env.env_id,
         worker_id=identity.worker_id,

@@ -7,7 +7,14 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from gym_queue.errors import BadReply, GatewayTimeout, GymQueueError, RequestMalformed, WorkerUnreachable
+from gym_queue.errors import (
+    BadReply,
+    EnvLost,
+    GatewayTimeout,
+    GymQueueError,
+    RequestMalformed,
+    WorkerUnreachable,
+)
 from gym_queue.master.dataplane.framing import Body, OpenBody, body_of
 from gym_queue.master.dataplane.head import CHUNKED, UNTIL_CLOSE, ReplyHead, RequestHead
 from gym_queue.master.dataplane.memo import read_reply, reply_memo
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ENV_LOST = EnvLost.status
 JOIN_BYTES = 16 << 10
 """A body part up to this size is copied behind its head, which is cheaper than a second write."""
 
@@ -199,6 +207,8 @@ class Exchange:
         """Answer with an error of ours, or hang up when a part of the reply is out already."""
         self._drop_upstream()
         self._end(time.monotonic(), failed=not isinstance(error, RequestMalformed))
+        if isinstance(error, WorkerUnreachable):
+            self.client.gateway.on_unreachable(self.route.worker_id)
         if self._reply_begun or self.is_tunnel:
             self.client.abort()
         else:
@@ -305,8 +315,8 @@ class Exchange:
         if reply.framing == UNTIL_CLOSE or not self.request_done:
             self.client.will_close = True
         head = self._reply_bytes(reply)
-        if self.call == "close":
-            self.client.gateway.on_closed(self, reply.status)
+        if self.call == "close" or reply.status == ENV_LOST:
+            self.client.gateway.on_gone(self, reply.status)
         if reply.framing == len(data) - at:  # all of it is here, as it mostly is
             self.client.transport.write(head + data[at:])
             self._finish(reusable=True)

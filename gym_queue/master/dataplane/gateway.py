@@ -10,13 +10,13 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 from gym_queue.errors import MasterUnreachable
-from gym_queue.master.dataplane.exchange import Exchange
+from gym_queue.master.dataplane.exchange import ENV_LOST, Exchange
 from gym_queue.master.dataplane.head import RequestHead
 from gym_queue.master.dataplane.limits import DEFAULT_LIMITS, Limits
 from gym_queue.master.dataplane.protocol import GatewayProtocol
 from gym_queue.master.dataplane.upstream import UpstreamPools
 from gym_queue.master.fleet import Fleet
-from gym_queue.master.routes import Route, Routes, RouteState
+from gym_queue.master.routes import CLOSED, Route, Routes, RouteState
 from gym_queue.stats.latency import CallStats
 from gym_queue.web.auth import cookie_token
 
@@ -110,11 +110,17 @@ class Gateway:
         """Return until when a call that starts now may take, in monotonic seconds."""
         return time.monotonic() + self.timeout_s
 
-    def on_closed(self, exchange: Exchange, status: int) -> None:
-        """A worker answers a close: one that closed the environment, or does not have it, ends its route."""
-        if exchange.head.method == b"POST" and status in (200, 404):
-            self._routes.remove(exchange.route.env_id, "closed")
+    def on_gone(self, exchange: Exchange, status: int) -> None:
+        """A worker answers that it has closed an environment, or does not have it any more: its route ends."""
+        route = exchange.route
+        is_closed = exchange.call == "close" and exchange.head.method == b"POST" and status in (200, 404)
+        if self._routes.find(route.env_id) is route and (is_closed or status == ENV_LOST):
+            self._routes.remove(route.env_id, CLOSED if is_closed else "its worker does not have it any more")
             self._fleet.on_change()
+
+    def on_unreachable(self, worker_id: str) -> None:
+        """A worker could not be reached, or hung up on a call."""
+        self._fleet.suspect(worker_id)
 
     def on_end(self, exchange: Exchange, seconds: float, *, failed: bool) -> None:
         """A call has ended, one way or another."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 
 import psutil
 import pytest
@@ -534,3 +535,39 @@ def test_calls_given_up_while_their_worker_is_being_connected_to_leave_nothing(m
         with master.client(post(STEP)) as client:
             client.reset()
         master.do(master.gateway.pools.close)
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "ends"),
+    [
+        ("step", 410, True),
+        ("close", 200, True),
+        ("close", 404, True),
+        ("step", 404, False),
+        ("step", 502, False),
+    ],
+)
+def test_an_answer_that_the_environment_is_gone_ends_its_route(
+    master: Master, worker: Worker, call: str, status: int, *, ends: bool
+) -> None:
+    worker.script = replying(b"HTTP/1.1 %d Because\r\nContent-Length: 0\r\n\r\n" % status)
+    assert master.ask(post(f"/envs/{ENV}/{call}".encode())).status == status
+    assert (master.routes.find(ENV) is None) is ends
+
+
+def test_a_worker_that_cannot_be_reached_is_asked_at_once_whether_it_lives(
+    master: Master, worker: Worker
+) -> None:
+    asked: list[str] = []
+    master.fleet.on_suspect = asked.append
+    worker.script = Peer.close
+    assert master.ask(post(STEP)).status == 502
+    assert asked == ["w1"]
+
+
+def test_a_crowd_shares_the_few_connections_there_may_be(start_master, worker: Worker) -> None:
+    master = start_master(Limits(worker_connections=2, worker_opening=1))
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(master.client(post(STEP))) for _ in range(50)]
+        assert {client.message().status for client in crowd} == {200}
+    assert worker.connections <= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 
@@ -96,8 +97,10 @@ def test_heartbeats_name_the_environments_and_their_sequence_grows(
     beating: Announcer, master: SmallMaster
 ) -> None:
     beats = master.bodies("heartbeat")
-    assert {(beat["worker_id"], beat["env_count"], beat["status"]) for beat in beats} == {
-        ("w1", 2, "healthy")
+    said = {(beat["worker_id"], beat["env_count"], beat["status"], beat["pid"]) for beat in beats}
+    assert said == {("w1", 2, "healthy", os.getpid())}
+    assert {(*beat["env_ids"], *beat["opening"], beat["metrics"]["reaped"]) for beat in beats} == {
+        ("e1", "e2", "e2", 3)
     }
     sequence = [beat["sequence"] for beat in beats]
     assert sequence == sorted(set(sequence))
@@ -106,7 +109,8 @@ def test_heartbeats_name_the_environments_and_their_sequence_grows(
 def test_a_master_that_forgot_the_worker_gets_a_registration(beating: Announcer, master: SmallMaster) -> None:
     master.answers["heartbeat"] = JSONResponse({"action": "reregister"}, 404)
     wait_until(lambda: len(master.bodies("register")) > 1)
-    assert master.bodies("register")[1] == master.bodies("register")[0]
+    first, again = master.bodies("register")[:2]
+    assert again == {**first, "env_ids": ["e1"]}, "and hears what is open here"
 
 
 def test_heartbeats_go_on_after_a_master_was_away(beating: Announcer, master: SmallMaster) -> None:

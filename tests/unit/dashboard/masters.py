@@ -51,6 +51,7 @@ def make_parts(client: httpx.AsyncClient, *, token: str | None = TOKEN) -> Maste
         lambda _host, _peer: None,
         token,
         time.time(),
+        lambda _timeout_s: True,
     )
 
 

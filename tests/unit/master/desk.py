@@ -42,7 +42,7 @@ class HandDispatcher:
 class Desk:
     """Creates under test, with what they undid."""
 
-    def __init__(self, world, queue_timeout_s=60.0):
+    def __init__(self, world, queue_timeout_s=60.0, **options):
         self.world, self.hand, self.undone = world, HandDispatcher(), []
         self.undo_gate = asyncio.Event()
         self.undo_gate.set()
@@ -54,6 +54,7 @@ class Desk:
             undo=self._undo,
             queue_timeout_s=queue_timeout_s,
             clock=world.clock,
+            **options,
         )
         world.fleet.on_change = self.creates.pump
         world.fleet.on_lost = lambda worker_id, _queues: self.creates.worker_lost(worker_id)

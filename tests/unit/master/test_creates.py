@@ -8,6 +8,7 @@ from gym_queue.errors import (
     Conflict,
     GymQueueError,
     NoCapacity,
+    NotSupported,
     RequestInvalid,
     RunnerFailed,
     SpecInvalid,
@@ -105,7 +106,9 @@ async def test_without_workers_the_refusal_comes_at_once(world, desk):
 @run
 async def test_a_need_no_worker_can_ever_meet_is_refused_at_once(world, desk):
     world.register("w1", runners=["local"])
-    with pytest.raises(NoCapacity, match="no worker of this fleet can ever take it"):
+    with pytest.raises(
+        NotSupported, match=r"no worker of this fleet can ever take it.*w1: has no docker runner"
+    ):
         await (await desk.ask("e1", runner="docker"))
 
 

@@ -41,6 +41,18 @@ def test_the_reply_of_a_worker_that_was_given_up_is_not_taken_for_that_of_the_ne
     assert answer_of(opened("w1"), opened("w2")).worker_url == "http://w2"
 
 
+def test_what_a_worker_opened_and_nobody_waits_for_is_told():
+    late = []
+    sender = Sender(make_app("memory://", name="test"))
+    dispatcher = CeleryDispatcher(
+        sender, "r", timeout_s=5, on_late=lambda found: late.append(found.worker_id)
+    )
+    dispatcher.on_reply("e1", "SUCCESS", opened("w1"))
+    dispatcher.on_reply("e2", "FAILURE", {})
+    sender.close()
+    assert late == ["w1"]
+
+
 @pytest.mark.parametrize("result", [None, {}, opened("w2", "../x"), {**opened("w2"), "open_s": "x" * 999}])
 def test_a_reply_that_is_none_is_named(result):
     with pytest.raises(BadReply, match="worker w2 answered create e1 with something else") as caught:

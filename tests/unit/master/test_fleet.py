@@ -149,10 +149,31 @@ def test_an_entry_counts_slots_calls_and_failures(world):
 
 def test_every_sign_of_room_is_told(world):
     world.register("w1")
+    world.beat("w1", "e1")
+    world.clock.now += 31
+    world.beat("w1", "e1")
     world.beat("w1")
     world.fleet.set_draining("w1", draining=True)
     world.fleet.deregister("w1", "left")
-    assert world.changes == 4
+    assert world.changes == 6
+
+
+def test_a_heartbeat_that_says_nothing_new_is_not_told(world):
+    world.register("w1")
+    world.beat("w1", "e1")
+    before = world.changes
+    world.beat("w1", "e1")
+    assert world.changes == before
+
+
+def test_a_snapshot_is_made_anew_only_when_its_worker_has_changed(world):
+    world.register("w1")
+    (first,) = world.fleet.snapshots()
+    assert world.fleet.snapshots()[0] is first
+    world.routes.reserve("e1", "w1", "http://w1:5900")
+    assert world.fleet.snapshots()[0].used == 1
+    world.register("w1", max_envs=5)
+    assert world.fleet.snapshots()[0].max_envs == 5
 
 
 def test_a_worker_that_registers_again_keeps_everything(world):
@@ -229,3 +250,34 @@ def test_a_closed_environment_that_its_worker_still_has_is_closed_there(world):
     world.routes.remove("e1", "closed")
     world.beat("w1", "e1")
     assert world.strays == [("e1", "w1")]
+
+
+def test_a_heartbeat_of_the_process_that_bore_the_id_before_is_ignored(world):
+    world.register("w1", pid=1)
+    world.register("w1", pid=2)
+    assert not world.beat("w1", "e1", pid=1, sequence=7)
+    assert world.routes.count("w1") == 0
+    assert world.beat("w1", "e2", pid=2, sequence=1)
+    assert world.routes.forwardable("e2").worker_id == "w1"
+
+
+def test_what_a_worker_still_has_fills_its_slots_when_it_registers_again(world):
+    world.register("w1", max_envs=2)
+    ready(world, "e1", "w1")
+    world.clock.now += 91
+    world.fleet.tick()
+    world.register("w1", max_envs=2, env_ids=["e1"])
+    (snapshot,) = world.fleet.snapshots()
+    assert snapshot.used == 1
+    assert world.routes.forwardable("e1").worker_id == "w1"
+
+
+def test_an_environment_that_is_being_closed_as_a_stray_is_not_routed_when_the_other_is_gone(world):
+    world.register("w1")
+    world.register("w2")
+    world.routes.reserve("e1", "w2", "http://w2:5900")
+    world.beat("w1", "e1")
+    world.routes.release("e1")
+    world.beat("w1", "e1")
+    assert world.strays == [("e1", "w1")] * 2
+    assert world.routes.find("e1") is None

@@ -72,6 +72,7 @@ def test_near_ties_are_spread_at_random():
     ("changes", "need", "why", "hopeless"),
     [
         ({"used": 10}, ANY, "all 10 slots are taken", False),
+        ({"starting": 2, "max_starting": 2}, ANY, "already starts 2", False),
         ({"status": WorkerStatus.UNHEALTHY}, ANY, "unhealthy", False),
         ({"status": WorkerStatus.DRAINING}, ANY, "draining", False),
         ({"status": WorkerStatus.DEAD}, ANY, "dead", True),

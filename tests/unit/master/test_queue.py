@@ -1,15 +1,18 @@
 """Who is served when, and who is tried again where."""
 
+import asyncio
+
 import pytest
 
 from gym_queue.errors import (
     BrokerUnavailable,
     NoCapacity,
+    NotSupported,
     RunnerFailed,
     RunnerUnavailable,
     WorkerUnreachable,
 )
-from tests.unit.master.desk import run, settle
+from tests.unit.master.desk import Desk, run, settle
 
 BIG = {"env_dir": None, "env_spec": {"resources": {"cpu": 64}}}
 
@@ -48,6 +51,65 @@ async def test_what_leaves_the_queue_lets_the_next_one_in_at_once(world, desk):
     desk.creates.cancel("e2")
     await settle()
     assert desk.sent_ids == ["e1", "e3"]
+
+
+@run
+async def test_a_worker_starts_no_more_at_once_than_it_allows(world, desk):
+    world.register("w1", max_envs=9, runners=["local"], max_starting=2)
+    asked = [await desk.ask(f"e{number}") for number in range(4)]
+    assert desk.sent_ids == ["e0", "e1"]
+    assert desk.creates.find("e3").placement is None
+    desk.hand.succeed("e0")
+    await asked[0]
+    await settle()
+    assert desk.sent_ids == ["e0", "e1", "e2"]
+    assert desk.creates.find("e3").why_not == {"w1": "already starts 2"}
+    for task in asked:
+        task.cancel()
+
+
+@run
+async def test_a_create_leaves_a_worker_that_stopped_answering_once_another_can_take_it(world, desk):
+    world.register("w1", runners=["local"])
+    world.beat("w1")
+    asked = await desk.ask("e1")
+    process = world.fleet.process("w1")
+    world.fleet.unanswered("w1", process)
+    world.register("w2", runners=["local"])
+    desk.creates.tick()
+    await settle()
+    assert desk.sent_to == ["w1"]  # one question without an answer may be a slow machine
+    world.fleet.unanswered("w1", process)
+    desk.creates.tick()
+    await settle()
+    assert desk.sent_to == ["w1", "w2"]
+    desk.hand.succeed("e1")
+    assert (await asked).worker_id == "w2"
+    world.beat("w1", "e1")
+    assert world.strays == [("e1", "w1")]
+
+
+@run
+async def test_a_create_stays_with_a_silent_worker_while_no_other_can_take_it(world, desk):
+    world.register("w1", runners=["local"])
+    asked = await desk.ask("e1")
+    for _ in range(3):
+        world.fleet.unanswered("w1", world.fleet.process("w1"))
+    desk.creates.tick()
+    await settle()
+    desk.hand.succeed("e1")
+    assert (await asked).worker_id == "w1"
+
+
+@run
+async def test_what_a_worker_that_left_could_have_taken_is_worth_asking_again(world, desk):
+    world.register("w1", runners=["docker"])
+    world.fleet.deregister("w1", "left")
+    world.register("w2", runners=["local"])
+    with pytest.raises(NoCapacity, match="no worker of this fleet can ever take it"):
+        await (await desk.ask("e1", runner="docker"))
+    with pytest.raises(NotSupported, match="w2: has no qemu runner"):
+        await (await desk.ask("e2", runner="qemu"))
 
 
 @run
@@ -154,3 +216,18 @@ async def test_a_create_sent_again_to_the_same_worker_is_wanted_there(world, des
     await asked
     world.beat("w1", "e1")
     assert world.strays == []
+
+
+def test_with_wait_for_workers_what_nobody_can_take_waits_and_holds_nobody_up(world):
+    async def test():
+        desk = Desk(world, wait_for_workers=True)
+        asked = await desk.ask("e1", runner="docker")
+        world.register("w1", runners=["local"])
+        await desk.ask("e2")
+        assert desk.sent_ids == ["e2"]
+        world.register("w2", runners=["docker"])
+        await settle()
+        desk.hand.succeed("e1")
+        assert (await asked).worker_id == "w2"
+
+    asyncio.run(test())
