@@ -64,6 +64,10 @@ class Closer:
         task = self._tasks[key] = asyncio.ensure_future(self._try_close(env_id, worker_url))
         task.add_done_callback(lambda _task: self._tasks.pop(key, None))
 
+    def stray(self, env_id: str) -> asyncio.Future[None] | None:
+        """Return the close of an unwanted environment that is under way, if there is one."""
+        return next((task for (closed, _), task in self._tasks.items() if closed == env_id), None)
+
     def stop(self) -> None:
         """Give up what is being closed."""
         for task in list(self._tasks.values()):

@@ -13,10 +13,12 @@ from gym_queue.errors import (
     Cancelled,
     GymQueueError,
     Infrastructure,
+    NoCapacity,
     RunnerUnavailable,
     WorkerUnreachable,
 )
 from gym_queue.log import log_ids
+from gym_queue.master.clearing import Clearing
 from gym_queue.master.dispatch import Dispatcher
 from gym_queue.master.facts import Notes
 from gym_queue.master.fleet import Fleet
@@ -44,6 +46,8 @@ MAX_SENDS = 3
 """Workers a create is tried on before its error is final."""
 BROKER_PAUSE_S = 1.0
 """How long a create that the broker did not take waits before it is sent again."""
+FULL_PAUSE_S = 1.0
+"""How long a create passes over a worker that said it is full."""
 RETURN_S = 60.0
 """How long after a restart a create waits for its client to ask again."""
 
@@ -62,6 +66,7 @@ class Creates:
         wait_for_workers: Whether what no worker could take waits for one that can.
         return_s: How long after a restart a create waits for its client to ask again.
         unclaimed: Environments of such creates that were opened, and not asked for yet.
+        clearing: What is being closed; a create of the same id waits for that.
         notes: Where what must outlive this master is written down.
     """
 
@@ -79,6 +84,7 @@ class Creates:
         wait_for_workers: bool = False,
         return_s: float = RETURN_S,
         unclaimed: Unclaimed | None = None,
+        clearing: Clearing | None = None,
         notes: Notes | None = None,
     ) -> None:
         self._fleet, self._routes = fleet, routes
@@ -89,7 +95,7 @@ class Creates:
         self._wait_for_workers, self._return_s = wait_for_workers, return_s
         self._unclaimed = unclaimed or Unclaimed()
         self._list = WaitingList(notes, clock=clock, wall=wall)
-        self._undoing: dict[str, asyncio.Future[None]] = {}
+        self._clearing = clearing or Clearing()
         self._refusals = Refusals(clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -107,8 +113,7 @@ class Creates:
         if request.env_id is None:
             request = request.model_copy(update={"env_id": str(uuid.uuid4())})
         env_id, digest = str(request.env_id), digest_of(request)
-        if (undoing := self._undoing.get(env_id)) is not None:
-            await asyncio.wait([undoing])
+        await self._clearing.wait(env_id)
         if self._is_stopping:
             raise shutting_down()
         if (route := self._routes.find_created(env_id)) is not None:
@@ -127,7 +132,7 @@ class Creates:
         """
         waiting = self._list.get(env_id)
         if waiting is None:
-            return False
+            return self._clearing.call_off(env_id)
         waiting.refuse(Cancelled(f"the create of environment {env_id} was cancelled"))
         if waiting.placement is None:
             self._list.drop(env_id)
@@ -150,7 +155,7 @@ class Creates:
 
     def is_undoing(self, env_id: str) -> bool:
         """Return whether an environment is being closed because nobody waits for it."""
-        return env_id in self._undoing
+        return env_id in self._clearing
 
     def pump(self) -> None:
         """Place whatever can be placed: by priority, then arrival; who waits for something else is not held up."""
@@ -171,7 +176,7 @@ class Creates:
             waiting.why_not = {
                 worker_id: barred.get(worker_id, why) for worker_id, why in found.reasons.items()
             }
-            if found.hopeless and not self._wait_for_workers:
+            if found.hopeless and not waiting.full and not self._wait_for_workers:
                 self._fail(waiting, self._hopeless(waiting, workers))
             elif not barred:
                 blocked.add(waiting.awaits)
@@ -244,7 +249,7 @@ class Creates:
         self, waiting: Waiting, workers: Sequence[WorkerSnapshot] | None = None
     ) -> tuple[Placement | Unplaceable, dict[str, str]]:
         """Return where a create can go now, and the workers it must not go to."""
-        barred = {**self._refusals.of(waiting.need), **waiting.excluded}
+        barred = {**self._refusals.of(waiting.need), **waiting.excluded, **waiting.full_at(self._clock())}
         return place(waiting.need, workers or self._fleet.snapshots(), exclude=barred), barred
 
     def _hopeless(self, waiting: Waiting, workers: Sequence[WorkerSnapshot]) -> GymQueueError:
@@ -310,13 +315,9 @@ class Creates:
         """Close an environment nobody waits for; no heartbeat brings it back, and a retry of its create waits."""
         for known_as in {env_id, reply.env_id}:
             self._routes.remove(known_as, CLOSED)
-        undoing = self._undoing[env_id] = asyncio.get_running_loop().create_future()
-        try:
+        with self._clearing.during(env_id):
             await self._undo(reply)
-        finally:
-            del self._undoing[env_id]
-            undoing.set_result(None)
-            self.pump()
+        self.pump()
 
     def _undo_unclaimed(self) -> None:
         """Close what was opened after a restart and no client asked for again."""
@@ -351,6 +352,8 @@ class Creates:
         elif isinstance(error, BrokerUnavailable):
             waiting.not_before = self._clock() + BROKER_PAUSE_S
             waiting.why_not = {"broker": str(error)}
+        elif isinstance(error, NoCapacity):  # it knows its slots better, and may have one in a moment
+            waiting.full[placement.worker_id] = self._clock() + FULL_PAUSE_S
         elif not self._may_be_sent_again(waiting, placement, error):
             self._fail(waiting, error)
         self.pump()
@@ -365,7 +368,8 @@ class Creates:
                 self._refusals.note(waiting.need, worker_id, str(error))
         waiting.failures += not isinstance(error, RunnerUnavailable)
         found, _ = self._place(waiting)
-        return waiting.failures < MAX_SENDS and (isinstance(found, Placement) or not found.hopeless)
+        can_be_placed = isinstance(found, Placement) or not found.hopeless or bool(waiting.full)
+        return waiting.failures < MAX_SENDS and can_be_placed
 
     def _fail(self, waiting: Waiting, error: GymQueueError) -> None:
         self._list.drop(waiting.env_id)

@@ -146,8 +146,9 @@ class CeleryDispatcher:
         if state in ("STARTED", "RECEIVED", "RETRY", "PENDING"):
             return
         if state != "SUCCESS":
-            if sent is not None and is_awaited:
-                sent.answer.set_exception(error_of(state, result))
+            error = error_of(state, result)
+            if sent is not None and is_awaited and _is_of(error, sent.placement):
+                sent.answer.set_exception(error)
             return
         try:
             opened = parse_model(Opened, result)
@@ -241,6 +242,11 @@ def _reply_of(reply: httpx.Response, placement: Placement) -> CreateReply:
     return created
 
 
+def _is_of(error: GymQueueError, placement: Placement) -> bool:
+    """Return whether a failure is of the worker that is asked now, not of one that was given up on."""
+    return error.details.get("worker_id") in (None, placement.worker_id)
+
+
 def _went_away(worker_id: str, env_id: str | None) -> WorkerUnreachable:
     return WorkerUnreachable(f"worker {worker_id} went away while it opened {env_id}")
 
@@ -270,4 +276,5 @@ def _reply(opened: Opened) -> CreateReply:
         worker_id=opened.worker_id,
         worker_url=opened.worker_url,
         env_token=opened.env_token,
+        open_s=opened.open_s,
     )

@@ -21,6 +21,7 @@ from gym_queue.broker.replies import ReplyListener
 from gym_queue.broker.sender import Sender
 from gym_queue.broker.url import safe_url
 from gym_queue.master.admission import Admission
+from gym_queue.master.clearing import Clearing
 from gym_queue.master.closing import Closer
 from gym_queue.master.creates import Creates
 from gym_queue.master.dataplane.gateway import Gateway
@@ -125,6 +126,7 @@ class Master:
             queue_timeout_s=settings.queue_timeout_s,
             wait_for_workers=settings.wait_for_workers,
             unclaimed=Unclaimed(closer.is_unused),
+            clearing=Clearing(closer.stray),
             notes=journal,
         )
         fleet.on_change, fleet.on_stray, fleet.on_suspect = creates.pump, closer.close_stray, watch.ask

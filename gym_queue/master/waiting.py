@@ -7,7 +7,14 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from gym_queue.errors import Conflict, GymQueueError, NoCapacity, NotSupported, RequestInvalid
+from gym_queue.errors import (
+    Conflict,
+    GymQueueError,
+    MasterUnreachable,
+    NoCapacity,
+    NotSupported,
+    RequestInvalid,
+)
 from gym_queue.master.placement import Need, Placement
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.sessions import CreateReply, CreateRequest
@@ -30,6 +37,8 @@ class Waiting:
     answer: asyncio.Future[CreateReply]
     excluded: dict[str, str] = field(default_factory=dict)
     """Workers that failed it, and how."""
+    full: dict[str, float] = field(default_factory=dict)
+    """Workers that said they are full, and until when to pass them over, on the master's clock."""
     failures: int = 0
     """Workers that tried and failed; those that said they cannot run it are not counted."""
     placement: Placement | None = None
@@ -57,6 +66,11 @@ class Waiting:
     def env_id(self) -> str:
         """The environment's id."""
         return str(self.request.env_id)
+
+    def full_at(self, now: float) -> dict[str, str]:
+        """Return the workers to pass over now because they said they are full."""
+        self.full = {worker_id: until for worker_id, until in self.full.items() if until > now}
+        return dict.fromkeys(self.full, "said that it is full")
 
     def is_wanted(self, now: float) -> bool:
         """Return whether somebody waits for it, or may ask for it again after a restart."""
@@ -101,9 +115,9 @@ def check_request(request: CreateRequest) -> None:
             )
 
 
-def shutting_down() -> NoCapacity:
-    """Return what creates are answered with when the master ends."""
-    return NoCapacity("the master is shutting down", {"retry_after_s": RETRY_AFTER_S})
+def shutting_down() -> MasterUnreachable:
+    """Return what creates are answered with when the master ends: the next one goes on with them."""
+    return MasterUnreachable("the master is stopping: try again in a moment")
 
 
 def no_capacity(what: str, waiting: Waiting) -> NoCapacity:
@@ -124,14 +138,19 @@ def hopeless(waiting: Waiting, *, any_alive: bool, could_ever: bool) -> GymQueue
         could_ever: Whether a worker that is or was here could have taken it.
     """
     if not any_alive and not waiting.why_not:
-        return no_capacity(
-            "no worker is registered: start one with gym-anything-worker --master-url", waiting
+        return _never(
+            no_capacity("no worker is registered: start one with gym-anything-worker --master-url", waiting)
         )
     sentence = f"no worker of this fleet can ever take it (needs {waiting.need.capability})"
     if not any_alive or could_ever:
-        return no_capacity(sentence, waiting)
+        return _never(no_capacity(sentence, waiting))
     refused = no_capacity(sentence, waiting)
     return NotSupported(
         f"{refused}; start a worker that can, or the master with --wait-for-workers",
         {"unplaceable": waiting.why_not},
     )
+
+
+def _never(error: NoCapacity) -> NoCapacity:
+    """Return the error, saying that to wait is no use."""
+    return NoCapacity(error.message, {**error.details, "hopeless": True})

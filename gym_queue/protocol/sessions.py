@@ -105,6 +105,8 @@ class CreateReply(Message):
     env_token: str | None = Field(None, repr=False)
     """Opens this environment alone, on its worker."""
     queued_s: float = 0.0
+    open_s: float | None = None
+    """What the worker itself needed, in seconds."""
 
 
 class Opened(Message):

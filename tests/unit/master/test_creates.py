@@ -7,12 +7,14 @@ from gym_queue.errors import (
     Cancelled,
     Conflict,
     GymQueueError,
+    MasterUnreachable,
     NoCapacity,
     NotSupported,
     RequestInvalid,
     RunnerFailed,
     SpecInvalid,
 )
+from gym_queue.master.clearing import Clearing
 from gym_queue.master.placement import Placement
 from tests.unit.master.desk import Desk, run, settle
 
@@ -191,7 +193,7 @@ async def test_a_shutdown_answers_every_create(world, desk):
     tasks = [await desk.ask("e1"), await desk.ask("e2")]
     desk.creates.stop()
     for task in tasks:
-        with pytest.raises(NoCapacity, match="shutting down"):
+        with pytest.raises(MasterUnreachable, match="is stopping"):
             await task
 
 
@@ -318,6 +320,61 @@ def test_an_unknown_runner_in_the_spec_is_a_wrong_request(world, runner):
 async def test_after_a_shutdown_creates_are_refused(world, desk):
     world.register("w1", runners=["local"])
     desk.creates.stop()
-    with pytest.raises(NoCapacity, match="shutting down"):
+    with pytest.raises(MasterUnreachable, match="is stopping"):
         await (await desk.ask("e1"))
     assert desk.sent_ids == []
+
+
+@run
+async def test_a_worker_that_says_it_is_full_is_asked_again_in_a_moment(world, desk):
+    world.register("w1", max_envs=1, runners=["local"])
+    asked = await desk.ask("e1")
+    for _ in range(5):
+        desk.hand.fail("e1", NoCapacity("all 1 slots of this worker are taken"))
+        await settle()
+        assert not asked.done()
+        (waiting,) = desk.creates.queue()
+        assert waiting.why_not == {"w1": "said that it is full"}
+        world.clock.now += 1.1
+        desk.creates.tick()
+        await settle()
+    desk.hand.succeed("e1")
+    assert (await asked).worker_id == "w1"
+    assert desk.sent_to == ["w1"] * 6
+
+
+@run
+async def test_another_worker_takes_what_a_full_one_cannot(world, desk):
+    world.register("w1", max_envs=4, runners=["local"])
+    asked = await desk.ask("e1")
+    world.register("w2", max_envs=1, runners=["local"])
+    desk.hand.fail("e1", NoCapacity("all slots are taken"))
+    await settle()
+    assert desk.sent_to == ["w1", "w2"]
+    desk.hand.succeed("e1")
+    await asked
+
+
+@run
+async def test_a_create_waits_while_an_unwanted_environment_of_its_id_is_closed(world, desk):
+    closing = {"e1": asyncio.get_running_loop().create_future()}
+    desk = Desk(world, clearing=Clearing(closing.get))
+    world.register("w1", runners=["local"])
+    asked, called_off = await desk.ask("e1"), await desk.ask("e1")
+    assert desk.sent_ids == []
+    assert desk.creates.cancel("e1")
+    for task in (asked, called_off):
+        with pytest.raises(Cancelled):
+            await task
+    again = await desk.ask("e1")
+    closing.pop("e1").set_result(None)
+    await settle()
+    desk.hand.succeed("e1")
+    assert (await again).env_id == "e1"
+
+
+@run
+async def test_what_no_worker_can_ever_take_says_that_waiting_is_no_use(world, desk):
+    with pytest.raises(NoCapacity) as caught:
+        await (await desk.ask("e1"))
+    assert caught.value.details["hopeless"] is True

@@ -6,7 +6,7 @@ import pytest
 
 from gym_queue.broker.app import make_app
 from gym_queue.broker.sender import Sender
-from gym_queue.errors import BadReply
+from gym_queue.errors import BadReply, RunnerFailed
 from gym_queue.master.dispatch import CeleryDispatcher
 from gym_queue.master.placement import Placement
 from gym_queue.protocol.sessions import CreateRequest
@@ -39,6 +39,24 @@ def answer_of(*results):
 
 def test_the_reply_of_a_worker_that_was_given_up_is_not_taken_for_that_of_the_next():
     assert answer_of(opened("w1"), opened("w2")).worker_url == "http://w2"
+
+
+def test_a_failure_of_a_worker_that_was_given_up_does_not_fail_the_create_on_the_next():
+    async def open_env():
+        sender = Sender(make_app("memory://", name="test"))
+        dispatcher = CeleryDispatcher(sender, "r", timeout_s=5)
+        asked = asyncio.ensure_future(dispatcher.open(TO_W2, CreateRequest(env_id="e1", env_dir="e")))
+        await settle()
+        failure = {"exc_type": "RunnerFailed", "exc_message": ["no disk", {"worker_id": "w1"}]}
+        dispatcher.on_reply("e1", "FAILURE", failure)
+        assert not asked.done()
+        failure["exc_message"][1]["worker_id"] = "w2"
+        dispatcher.on_reply("e1", "FAILURE", failure)
+        sender.close()
+        return await asked
+
+    with pytest.raises(RunnerFailed, match="no disk"):
+        asyncio.run(open_env())
 
 
 def test_what_a_worker_opened_and_nobody_waits_for_is_told():

@@ -14,6 +14,7 @@ import httpx
 
 from gym_queue.broker.sender import Sender
 from gym_queue.errors import EnvLost, GymQueueError, NotFound, WorkerNotFound
+from gym_queue.master.clearing import Clearing
 from gym_queue.master.closing import Closer
 from gym_queue.master.creates import Creates
 from gym_queue.master.dispatch import CeleryDispatcher, HttpDispatcher
@@ -71,7 +72,7 @@ class Cluster:
         self.clock = Clock()
         self.loop = SteppedLoop(self.clock)
         self.post = Post()
-        self.network = Network(self._process_at, self._is_unasked)
+        self.network = Network(self._process_at)
         self.processes: dict[str, Process] = {}
         self.asks: list[Ask] = []
         self.beats: list[Sent] = []
@@ -100,6 +101,7 @@ class Cluster:
             undo=self.closer.undo,
             queue_timeout_s=QUEUE_TIMEOUT_S,
             clock=self.clock,
+            clearing=Clearing(self.closer.stray),
         )
         self.fleet.on_change, self.fleet.on_stray = self.creates.pump, self.closer.close_stray
         self.fleet.on_lost = self._on_lost
@@ -178,9 +180,6 @@ class Cluster:
 
     def ask(self, request: CreateRequest) -> Ask:
         """Ask for an environment."""
-        self.loop.do(
-            self.network.let_through
-        )  # a stray's close on its way would end the one that is made anew
         self.ledger.ended.discard(str(request.env_id))
         task = self.loop.do(lambda: asyncio.ensure_future(self.creates.create(request)))
         found = Ask(request, task)
@@ -255,9 +254,6 @@ class Cluster:
     def alive(self) -> list[Process]:
         """The processes that live."""
         return [process for process in self.processes.values() if process.is_alive]
-
-    def _is_unasked(self, env_id: str) -> bool:
-        return not any(ask.env_id == env_id for ask in self.asks)
 
     def _process_at(self, url: str) -> Process | None:
         return next((process for process in self.alive if process.url == url), None)

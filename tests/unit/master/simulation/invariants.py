@@ -81,12 +81,11 @@ def check_owned(cluster: Cluster) -> None:
 
 def check_queue(cluster: Cluster) -> None:
     """Nobody waits for a slot that is there."""
-    if cluster.creates._undoing:
-        return  # what is being closed may still fill its slot
     for waiting in cluster.creates.queue():
         if waiting.not_before > cluster.clock():
             continue
-        barred = {**cluster.creates._refusals.of(waiting.need), **waiting.excluded}
+        full = waiting.full_at(cluster.clock())
+        barred = {**cluster.creates._refusals.of(waiting.need), **waiting.excluded, **full}
         found = place(waiting.need, cluster.fleet.snapshots(), exclude=barred)
         assert not isinstance(found, Placement), f"{waiting.env_id} waits, and {found} is free"
 

@@ -133,12 +133,10 @@ class Network(httpx.AsyncBaseTransport):
 
     Args:
         find: Returns the process at an address, if one lives there.
-        may_wait: Returns whether the close of an environment may be held back.
     """
 
-    def __init__(self, find: Callable[[str], Process | None], may_wait: Callable[[str], bool]) -> None:
+    def __init__(self, find: Callable[[str], Process | None]) -> None:
         self._find = find
-        self.may_wait = may_wait
         self.is_slow = False
         self.held_back: list[Callable[[], None]] = []
 
@@ -186,7 +184,7 @@ def _serve_call(
         known = process.is_alive and process.close(closing)
         answer(None if known else EnvNotFound("no such environment"), closing)
 
-    if network.is_slow and network.may_wait(closing):
+    if network.is_slow:
         network.held_back.append(close)
     else:
         close()
