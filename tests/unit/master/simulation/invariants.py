@@ -84,8 +84,8 @@ def check_queue(cluster: Cluster) -> None:
     for waiting in cluster.creates.queue():
         if waiting.not_before > cluster.clock():
             continue
-        full = waiting.full_at(cluster.clock())
-        barred = {**cluster.creates._refusals.of(waiting.need), **waiting.excluded, **full}
+        passed_over = dict.fromkeys(waiting.full, "")  # until the next tick at least
+        barred = {**cluster.creates._refusals.of(waiting.need), **waiting.excluded, **passed_over}
         found = place(waiting.need, cluster.fleet.snapshots(), exclude=barred)
         assert not isinstance(found, Placement), f"{waiting.env_id} waits, and {found} is free"
 
