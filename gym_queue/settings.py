@@ -113,6 +113,24 @@ class ClientSettings(BaseSettings):
     """Where the token file is; None is in the user's config folder."""
     remote_url: str | None = None
     """Master or worker that commands talk to when no flag says."""
+    env_roots: tuple[Path, ...] = ()
+    """Folders that env folders, bundles and mounts may come from, besides the shipped environments; none given is the folder the worker was started in."""
+    allow_paths: tuple[Path, ...] = ()
+    """Folders of this host that callers may copy files to and from by path, besides the episode's own."""
+    allow_privileged: bool = False
+    """Let specs ask for privileged sandboxes, host devices, more capabilities and the host's namespaces."""
+    verifier_timeout_s: float = Field(600.0, gt=0, le=86_400)
+    """Longest a verifier may take."""
+    verifier_cpu_s: int = Field(600, ge=1)
+    """CPU time of each process of a verifier."""
+    verifier_memory_gb: float = Field(4.0, ge=0.0625)
+    """Address space of each process of a verifier, in GiB."""
+    verifier_file_gb: float = Field(1.0, gt=0)
+    """Size of each file a verifier writes, in GiB."""
+    verifier_processes: int = Field(128, ge=1)
+    """Processes and threads of a verifier at once."""
+    verifier_user: str | None = None
+    """User that verifiers run as when the worker is root: a name or a uid; None is a uid of its own for each."""
 
 
 def token_path() -> Path:

@@ -80,6 +80,39 @@ Runners = Annotated[
 MustSupport = Annotated[str | None, typer.Option(help="Refuse to start without these, comma-separated.")]
 SkipPreflight = Annotated[bool, typer.Option("--skip-preflight", help="Do not probe the runners.")]
 SkipKvmCheck = Annotated[bool, typer.Option("--skip-kvm-check", help="Deprecated: use --skip-preflight.")]
+EnvRoot = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Folder that environments may come from; repeatable. Not given: the one the worker starts in."
+    ),
+]
+AllowPath = Annotated[
+    list[Path] | None,
+    typer.Option(help="Folder that callers may copy files to and from by path; repeatable."),
+]
+AllowPrivileged = Annotated[
+    bool,
+    typer.Option("--allow-privileged", help="Let specs ask for privileges, host devices, host namespaces."),
+]
+VerifierTimeout = Annotated[
+    float | None, typer.Option(help="Seconds a verifier may take: 600 when not given.")
+]
+VerifierCpu = Annotated[
+    int | None, typer.Option(help="CPU seconds of a verifier's process: 600 when not given.")
+]
+VerifierMemory = Annotated[
+    float | None, typer.Option(help="GiB of address space of a verifier's process: 4 when not given.")
+]
+VerifierFile = Annotated[
+    float | None, typer.Option(help="GiB of each file a verifier writes: 1 when not given.")
+]
+VerifierProcesses = Annotated[
+    int | None, typer.Option(help="Processes of a verifier at once: 128 when not given.")
+]
+VerifierUser = Annotated[
+    str | None,
+    typer.Option(help="User of verifiers when the worker is root; a uid of its own for each when not given."),
+]
 Grace = Annotated[
     float | None, typer.Option(help="On SIGTERM, seconds environments may finish: 30 when not given.")
 ]

@@ -22,7 +22,7 @@ from gym_queue.protocol.actions import Action, check_on_screen, parse_actions
 from gym_queue.protocol.sessions import EpisodeLimits, ResetRequest, SessionInfo, StepRequest
 from gym_queue.runners.base import Runner, RunnerSetup
 from gym_queue.runners.registry import open_runner
-from gym_queue.verifiers import check_supported
+from gym_queue.verifiers import VerifierLimits, check_supported
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class EpisodeSetup:
     work_dir: Path
     """The environment's own folder: the sandbox's files and the episodes' folders."""
     verifier_env: dict[str, str] = field(default_factory=dict)
+    verifier_limits: VerifierLimits = field(default_factory=VerifierLimits)
     reset_policy: str = "core"
     lazy_frames: bool = False
     """Write frames as files only when ``flush`` is called, or a verifier is to see them."""
@@ -336,6 +337,7 @@ class Episode:
                 runner=runner,
                 folder=folder,
                 variables=self._setup.verifier_env,
+                limits=self._setup.verifier_limits,
             )
         except GymQueueError as error:
             self._conclude(folder, reason=info["reason"], error=error.to_wire())

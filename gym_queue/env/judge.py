@@ -9,7 +9,7 @@ from gym_queue.env.hooks import run_hook
 from gym_queue.env.source import EnvSource
 from gym_queue.runners.base import Runner
 from gym_queue.specs.task import TaskSpec
-from gym_queue.verifiers import Verdict, VerifierRequest, verify
+from gym_queue.verifiers import Verdict, VerifierLimits, VerifierRequest, verify
 
 
 def judge(
@@ -19,6 +19,7 @@ def judge(
     runner: Runner,
     folder: EpisodeFolder,
     variables: dict[str, str],
+    limits: VerifierLimits,
 ) -> Verdict | None:
     """Finish an episode and return its verdict; None for an episode without a verifier.
 
@@ -42,6 +43,7 @@ def judge(
             trajectory=trajectory,
             runner=runner,
             variables=variables,
+            limits=limits,
         )
     )
     _screenshot(runner, folder, "post_verification.png")

@@ -12,7 +12,15 @@ from gym_queue.errors import Conflict, RunnerUnavailable, SpecNotFound
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.sessions import CreateRequest
 from gym_queue.specs.env import EnvSpec
-from gym_queue.specs.loader import load_env, load_task, parse_env, parse_task, resolve_env_dir
+from gym_queue.specs.loader import (
+    load_env,
+    load_task,
+    parse_env,
+    parse_task,
+    resolve_env_dir,
+    shipped_environments,
+)
+from gym_queue.specs.security import HostPolicy
 from gym_queue.specs.task import TaskSpec
 
 logger = logging.getLogger(__name__)
@@ -32,20 +40,25 @@ class EnvSource:
     runner: str
 
 
-def load_source(request: CreateRequest, runners: Sequence[str]) -> EnvSource:
+def load_source(
+    request: CreateRequest, runners: Sequence[str], policy: HostPolicy | None = None
+) -> EnvSource:
     """Read what a create request names.
 
     Args:
         request: The request.
         runners: What this host can run, best first.
+        policy: What environments may use of this host; None allows all of it.
 
     Raises:
+        Forbidden: The folder lies elsewhere, or the spec asks for more, than the policy allows.
         SpecNotFound: No such folder, environment or task here.
         SpecInvalid: A file does not follow the format.
         RunnerUnavailable: The environment needs a runner that this host does not have.
         Conflict: The client's copy of the task differs from ours (``task_digest``).
     """
-    env_dir = _find_dir(request)
+    policy = policy or HostPolicy()
+    env_dir = _find_dir(request, policy)
     spec = load_env(env_dir) if env_dir else parse_env(request.env_spec or {}, where="env_spec")
     task, task_dir = None, None
     if request.task_spec is not None:
@@ -58,7 +71,9 @@ def load_source(request: CreateRequest, runners: Sequence[str]) -> EnvSource:
         task = load_task(env_dir, request.task_id)
         task_dir = env_dir / "tasks" / request.task_id
         _check_digest(request, env_dir, request.task_id)
-    return EnvSource(spec, task, env_dir, task_dir, choose_runner(spec, request.runner, runners))
+    runner = choose_runner(spec, request.runner, runners)
+    policy.check_spec(spec, env_dir=env_dir, runner=runner)
+    return EnvSource(spec, task, env_dir, task_dir, runner)
 
 
 def choose_runner(spec: EnvSpec, explicit: str | None, runners: Sequence[str]) -> str:
@@ -90,14 +105,22 @@ def task_digest(env_dir: Path, task_id: str) -> str:
     return DIGEST_PREFIX + digest.hexdigest()
 
 
-def _find_dir(request: CreateRequest) -> Path | None:
+def _find_dir(request: CreateRequest, policy: HostPolicy) -> Path | None:
     if request.env_dir is not None:
-        return resolve_env_dir(request.env_dir)
+        return _resolve(request.env_dir, policy)
     if request.env_name is None:
         return None
     name = Path(request.env_name).name
     corpus = Path("benchmarks", Path(request.benchmark or "").name, "environments", name)
-    return resolve_env_dir(corpus if corpus.is_dir() else name)
+    return _resolve(corpus if corpus.is_dir() else name, policy)
+
+
+def _resolve(name: str | Path, policy: HostPolicy) -> Path:
+    if str(name) not in shipped_environments():
+        policy.check_env_dir(Path(name).absolute())  # before it is said whether there is such a folder
+    found = resolve_env_dir(name)
+    policy.check_env_dir(found)
+    return found
 
 
 def _check_digest(request: CreateRequest, env_dir: Path, task_id: str) -> None:

@@ -146,6 +146,14 @@ def shipped_environments() -> list[str]:
     return sorted(each.name for each in folder.iterdir() if find_file(each, "env")) if folder.is_dir() else []
 
 
+def is_shipped(path: Path) -> bool:
+    """Whether a path lies in the environments that come with the package, links resolved."""
+    try:
+        return path.resolve().is_relative_to(_shipped_folder().resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL
+        return False
+
+
 def resolve_env_dir(name: str | Path) -> Path:
     """Return the env folder that a name stands for.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gym_queue.errors import NotSupported
-from gym_queue.verifiers.base import Verdict, VerifierRequest
+from gym_queue.verifiers.base import Verdict, VerifierLimits, VerifierRequest
 from gym_queue.verifiers.program import verify_program
 
-__all__ = ["Verdict", "VerifierRequest", "check_supported", "verify"]
+__all__ = ["Verdict", "VerifierLimits", "VerifierRequest", "check_supported", "verify"]
 
 
 def check_supported(mode: str | None) -> None:

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from gym_queue.errors import VerifierFailed
 from gym_queue.runners.base import Runner
 from gym_queue.specs.task import TaskSpec
+
+MAX_NESTING = 64
+"""Deepest nesting of what a verifier returns."""
+
+
+class VerifierLimits(BaseModel):
+    """What one verification may use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    timeout_s: float = Field(600.0, gt=0, le=86_400)
+    """Wall time from its start to its verdict."""
+    cpu_s: int = Field(600, ge=1)
+    """CPU time of each of its processes, in whole seconds."""
+    memory_bytes: int = Field(4 << 30, ge=64 << 20)
+    """Address space of each of its processes."""
+    file_bytes: int = Field(1 << 30, ge=0)
+    """Size of each file it writes, and of all it copies into the sandbox at once."""
+    processes: int = Field(128, ge=1)
+    """Processes and threads at once, beside those that its user runs already."""
+    user: str | None = None
+    """User it runs as when this process is root: a name or a uid; None is one of its own, that nobody has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +51,7 @@ class VerifierRequest:
     runner: Runner
     variables: Mapping[str, str] = field(default_factory=dict)
     """``verifier_env`` of the create call."""
-    timeout_s: float = 600.0
+    limits: VerifierLimits = field(default_factory=VerifierLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +98,38 @@ def parse_verdict(raw: object, *, mode: str, where: str) -> Verdict:
             f"the verifier {where} returned the score {score!r:.200}: it must be a number from 0 to 100"
         )
     extras = {str(key): value for key, value in raw.items() if key not in ("passed", "score", "feedback")}
-    return Verdict(mode, passed, float(score), str(raw.get("feedback") or ""), extras)
+    feedback = raw.get("feedback") or ""
+    if not isinstance(feedback, str):
+        raise VerifierFailed(
+            f"the verifier {where} returned the feedback {feedback!r:.200}: it must be a text"
+        )
+    _check_plain(extras, where)
+    return Verdict(
+        mode, passed, float(score), plain_text(feedback), {plain_text(k): v for k, v in extras.items()}
+    )
+
+
+def _check_plain(extras: dict[str, Any], where: str) -> None:
+    """See that what is handed on as it came fits every form of the wire."""
+    todo: list[tuple[Any, int]] = [(extras, 0)]
+    while todo:
+        value, depth = todo.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise VerifierFailed(f"the verifier {where} returned {value}: its numbers must be finite")
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise VerifierFailed(
+                f"the verifier {where} returned an integer of more than 64 bits: return less"
+            )
+        if isinstance(value, str) and not value.isascii() and plain_text(value) != value:
+            raise VerifierFailed(f"the verifier {where} returned a text that is not Unicode: decode it first")
+        if depth > MAX_NESTING:
+            raise VerifierFailed(f"the verifier {where} returned more than {MAX_NESTING} levels: return less")
+        if isinstance(value, Mapping):
+            todo += ((each, depth + 1) for pair in value.items() for each in pair)
+        elif isinstance(value, list):
+            todo += ((each, depth + 1) for each in value)
+
+
+def plain_text(value: str) -> str:
+    """Return a text with what is not Unicode, halves of surrogate pairs, replaced."""
+    return value.encode("utf-8", "replace").decode()

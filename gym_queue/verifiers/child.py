@@ -1,4 +1,8 @@
-"""The process a program verifier runs in: loads the author's function, calls it, sends what it returned."""
+"""The process a program verifier runs in: loads the author's function, calls it, sends what it returned.
+
+Files go between it and the sandbox through two folders of its own: what comes out of the sandbox is put where this
+process can only read it, and what goes in is copied by this process, with no more rights than it has.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,11 @@ import importlib
 import importlib.util
 import json
 import math
+import os
+import shutil
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +30,7 @@ class _Sandbox:
 
     def __init__(self, lines: BinaryIO) -> None:
         self._lines = lines
+        self.outbox = str(Path.cwd())
 
     def call(self, name: str, *arguments: object) -> Any:
         send(self._lines, {"call": name, "arguments": [str(argument) for argument in arguments]})
@@ -35,11 +43,34 @@ class _Sandbox:
             raise SandboxCallFailed(reply["error"])
         return reply["value"]
 
+    def copy_from(self, src: str | Path, host_dst: str | Path) -> None:
+        target = Path(host_dst).absolute()
+        staged = Path(self.call("copy_from_env", src))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if staged.is_dir():
+                shutil.copytree(staged, target, symlinks=True, dirs_exist_ok=True)
+            else:
+                shutil.copy(staged, target / Path(src).name if target.is_dir() else target)
+        finally:
+            self.call("forget")
+
+    def copy_to(self, host_src: str | Path, dst: str) -> None:
+        source = Path(host_src).absolute()
+        with tempfile.TemporaryDirectory(dir=self.outbox) as folder:
+            staged = Path(folder, source.name)
+            if source.is_dir():
+                shutil.copytree(source, staged, symlinks=True)
+            else:
+                shutil.copy2(source, staged)
+            self.call("copy_to_env", staged, dst)
+
 
 def main(fd: int) -> None:
     """Serve one verification over the socket ``fd``."""
     with socket.socket(fileno=fd) as channel, cast(BinaryIO, channel.makefile("rwb")) as lines:
         question = json.loads(lines.readline())
+        os.environ.update(question["variables"])
         try:
             result = run(question, _Sandbox(lines))
             send(lines, {"result": result})
@@ -57,8 +88,8 @@ def run(question: dict[str, Any], sandbox: _Sandbox) -> Any:
     env_info = {
         **question["env_info"],
         "exec_capture": lambda cmd: sandbox.call("exec_capture", cmd),
-        "copy_from_env": lambda src, host_dst: sandbox.call("copy_from_env", src, Path(host_dst).absolute()),
-        "copy_to_env": lambda host_src, dst: sandbox.call("copy_to_env", Path(host_src).absolute(), dst),
+        "copy_from_env": lambda src, host_dst: sandbox.copy_from(src, host_dst),
+        "copy_to_env": lambda host_src, dst: sandbox.copy_to(host_src, dst),
         "query_vlm": lambda *args, **kwargs: sandbox.call("query_vlm"),  # noqa: ARG005  any signature: it raises
         "sample_trajectory_frames": sample_frames,
         "get_first_screenshot": lambda traj: traj.get("first_frame"),
@@ -103,7 +134,3 @@ def _plain(value: object) -> object:
     item = getattr(value, "item", None)
     plain = item() if callable(item) else value
     return plain if isinstance(plain, bool | int | float) else str(value)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

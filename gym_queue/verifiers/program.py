@@ -1,40 +1,31 @@
-"""Program verifiers: a function of the task's author, run in a process of its own, with a deadline."""
+"""Program verifiers: a function of the task's author, run in a process of its own, confined, with a deadline."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from contextlib import suppress
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from gym_queue.errors import GymQueueError, VerifierFailed
-from gym_queue.runners.processes import ENV_MARK, kill_session
-from gym_queue.verifiers.base import Verdict, VerifierRequest, parse_verdict
-
-logger = logging.getLogger(__name__)
+from gym_queue.verifiers.base import Verdict, VerifierRequest, parse_verdict, plain_text
+from gym_queue.verifiers.folder import VerifierFolder
+from gym_queue.verifiers.process import VerifierProcess
 
 CALL_TIMEOUT_S = 300.0
 """Limit of one command that a verifier runs inside the sandbox."""
-LOG_TAIL_BYTES = 2000
+EXIT_TIMEOUT_S = 2.0
 LINE_LIMIT = 16 << 20
 """Longest message a verifier may send, in bytes."""
-
-CHILD = str(Path(__file__).with_name("child.py"))
-"""Run as a file: it needs the standard library alone, and importing the package takes longer than most verifiers."""
 
 
 def verify_program(request: VerifierRequest) -> Verdict:
     """Run ``success.spec.program`` over the episode.
 
-    The child asks for the sandbox (exec_capture, copy_from_env, copy_to_env) over a socket and this
-    process, which owns the runner, answers.
+    The verifier's process asks for the sandbox (exec_capture, copy_from_env, copy_to_env) over a socket and this
+    process, which owns the runner, answers. The last of its output is kept as ``verifier.log``.
 
     Raises:
         VerifierFailed: No program is named, or it raised, exited, hung, or returned no verdict.
@@ -45,57 +36,49 @@ def verify_program(request: VerifierRequest) -> Verdict:
         raise VerifierFailed(
             f"the task {request.task.id} names no verifier: success.spec.program must be 'verifier.py::function' or 'module:function', not {program!r}"
         )
-    log_path = request.episode_dir / "verifier.log"
-    ours, theirs = socket.socketpair()
-    with ours, log_path.open("wb") as log:
-        process = _start(theirs, log, request)
-        try:
-            raw = _converse(ours, process, request, program)
-        except TimeoutError:
-            raise VerifierFailed(
-                f"the verifier {program} of task {request.task.id} ran longer than its {request.timeout_s:g} s and was killed"
-            ) from None
-        except VerifierFailed as error:
-            tail = _tail(log_path)
-            raise VerifierFailed(f"{error}{'; its output ends: ' + tail if tail else ''}") from error
-        finally:
-            _end(process)
+    try:
+        with VerifierFolder(request) as folder:
+            raw = _run(request, program, folder)
+    except OSError as error:
+        raise VerifierFailed(
+            f"the verifier {program} of task {request.task.id} cannot be run: {error}"
+        ) from error
     return parse_verdict(raw, mode="program", where=program)
 
 
-def _tail(path: Path) -> str:
-    with path.open("rb") as log:
-        log.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
-        return log.read(LOG_TAIL_BYTES).decode(errors="replace").strip()
-
-
-def _start(theirs: socket.socket, log: IO[bytes], request: VerifierRequest) -> subprocess.Popen[bytes]:
-    keep = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")
-    variables = {name: os.environ[name] for name in keep if name in os.environ}
-    variables |= {"HOME": str(request.episode_dir), "PYTHONDONTWRITEBYTECODE": "1", **request.variables}
-    variables[ENV_MARK] = request.env_id  # closing the env ends a verifier that still runs, and its daemons
-    with theirs:
-        return subprocess.Popen(
-            [sys.executable, "-P", CHILD, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=variables,
-            cwd=request.episode_dir,
-            start_new_session=True,
-        )
+def _run(request: VerifierRequest, program: str, folder: VerifierFolder) -> Any:
+    ours, theirs = socket.socketpair()
+    with ours:
+        process = VerifierProcess(theirs, folder.plan(), request.env_id)
+        failed: VerifierFailed | None = None
+        try:
+            return _converse(ours, process, request, program, folder)
+        except TimeoutError:
+            raise VerifierFailed(
+                f"the verifier {program} of task {request.task.id} ran longer than its {request.limits.timeout_s:g} s and was killed"
+            ) from None
+        except VerifierFailed as error:
+            failed = error
+        finally:
+            process.end()
+            (request.episode_dir / "verifier.log").write_bytes(process.output())
+    tail = process.tail()
+    raise VerifierFailed(f"{failed}{'; its output ends: ' + tail if tail else ''}") from failed
 
 
 def _converse(
-    channel: socket.socket, process: subprocess.Popen[bytes], request: VerifierRequest, program: str
+    channel: socket.socket,
+    process: VerifierProcess,
+    request: VerifierRequest,
+    program: str,
+    folder: VerifierFolder,
 ) -> Any:
     """Answer the child's calls until it sends its result; TimeoutError past the deadline."""
-    deadline = time.monotonic() + request.timeout_s
+    deadline = time.monotonic() + request.limits.timeout_s
     where = f"the verifier {program} of task {request.task.id}"
-    channel.settimeout(request.timeout_s)
+    channel.settimeout(request.limits.timeout_s)
     with channel.makefile("rb") as lines:
-        _send(channel, _question(request, program))
+        _send(channel, folder.seen(_question(request, program)))
         while True:
             channel.settimeout(_left_s(deadline))
             try:
@@ -105,17 +88,26 @@ def _converse(
             if len(line) == LINE_LIMIT:
                 raise VerifierFailed(f"{where} returned more than {LINE_LIMIT >> 20} MB: return less")
             if not line.endswith(b"\n"):
-                raise VerifierFailed(
-                    f"{where} exited before it returned a verdict (status {_status(process)})"
-                )
-            message = json.loads(line)
+                raise VerifierFailed(f"{where} exited before it returned a verdict ({_status(process)})")
+            message = _parse(line, where)
             if "failed" in message:
-                raise VerifierFailed(f"{where} raised {message['failed']}")
+                raise VerifierFailed(f"{where} raised {plain_text(str(message['failed'])):.2000}")
             if "result" in message:
                 return message["result"]
-            answer = _answer(request, message, timeout_s=min(CALL_TIMEOUT_S, _left_s(deadline)))
+            answer = _answer(request, folder, message, timeout_s=min(CALL_TIMEOUT_S, _left_s(deadline)))
             channel.settimeout(_left_s(deadline))
             _send(channel, answer)
+
+
+def _parse(line: bytes, where: str) -> dict[str, Any]:
+    """Read a message; the verifier's code may have written anything into the socket."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise VerifierFailed(f"{where} sent what cannot be read: {error}") from error
+    if not isinstance(message, dict):
+        raise VerifierFailed(f"{where} sent what is no message")
+    return message
 
 
 def _question(request: VerifierRequest, program: str) -> dict[str, Any]:
@@ -134,6 +126,7 @@ def _question(request: VerifierRequest, program: str) -> dict[str, Any]:
             "metadata": request.task.metadata,
             "task_spec": request.task.model_dump(mode="json"),
         },
+        "variables": dict(request.variables),
     }
 
 
@@ -144,20 +137,25 @@ def _left_s(deadline: float) -> float:
     return left_s
 
 
-def _answer(request: VerifierRequest, message: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
+def _answer(
+    request: VerifierRequest, folder: VerifierFolder, message: dict[str, Any], *, timeout_s: float
+) -> dict[str, Any]:
     """Do what the child asks of the sandbox."""
-    name, arguments = message["call"], message["arguments"]
+    name, given = message.get("call"), message.get("arguments")
+    arguments = [str(each) for each in given] if isinstance(given, list) else []
     try:
-        if name == "exec_capture":
-            result = request.runner.exec(str(arguments[0]), timeout_s=timeout_s)
-            return {"value": result.output}
-        if name == "copy_from_env":
-            request.runner.copy_from(str(arguments[0]), Path(arguments[1]))
-        elif name == "copy_to_env":
-            request.runner.copy_to(Path(arguments[0]), str(arguments[1]))
-        else:
-            return {"error": f"{name} is not in this version"}
-    except (GymQueueError, OSError, ValueError) as error:  # ValueError: a NUL in a command or a path
+        match name, arguments:
+            case "exec_capture", [command]:
+                return {"value": request.runner.exec(command, timeout_s=timeout_s).output}
+            case "copy_from_env", [source]:
+                return {"value": str(folder.receive(source))}
+            case "forget", []:
+                folder.forget()
+            case "copy_to_env", [source, target]:
+                folder.hand_in(source, target)
+            case _:
+                return {"error": f"{name} is not in this version"}
+    except (GymQueueError, OSError, ValueError, RecursionError) as error:  # ValueError: a NUL in a path
         return {"error": str(error), "kind": type(error).__name__}
     return {"value": None}
 
@@ -169,17 +167,8 @@ def _send(channel: socket.socket, message: dict[str, Any]) -> None:
         channel.sendall(json.dumps(message, default=str).encode() + b"\n")
 
 
-def _status(process: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return process.wait(timeout=2)
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill whatever the verifier left in its session."""
-    if process.poll() is None:
-        kill_session(process.pid)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def _status(process: VerifierProcess) -> str:
+    status = process.wait(EXIT_TIMEOUT_S)
+    if status == -signal.SIGXCPU:
+        return "it used more CPU time than it may"
+    return f"status {status}"

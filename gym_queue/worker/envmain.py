@@ -23,6 +23,8 @@ from gym_queue.protocol.observations import to_json
 from gym_queue.protocol.parse import parse_body
 from gym_queue.protocol.sessions import CreateRequest, EpisodeLimits, ResetRequest, StepRequest
 from gym_queue.runners.processes import become_subreaper, has_children
+from gym_queue.specs.security import HostPolicy
+from gym_queue.verifiers import VerifierLimits
 from gym_queue.worker.ipc import FrameSocket
 
 logger = logging.getLogger(__name__)
@@ -113,12 +115,15 @@ class EnvServer:
 
     def _open(self, arguments: dict[str, Any]) -> dict[str, Any]:
         request = CreateRequest.model_validate(arguments["request"])
-        source = load_source(request, arguments["runners"])
+        source = load_source(
+            request, arguments["runners"], HostPolicy.model_validate(arguments["host_policy"])
+        )
         setup = EpisodeSetup(
             env_id=self._env_id,
             source=source,
             work_dir=Path(arguments["work_dir"]),
             verifier_env=dict(request.verifier_env),
+            verifier_limits=VerifierLimits.model_validate(arguments["verifier_limits"]),
             reset_policy=arguments["reset_policy"],
             lazy_frames=True,  # whoever reads the folder asks for episode_dir first
         )

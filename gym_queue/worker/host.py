@@ -23,6 +23,8 @@ from gym_queue.errors import (
 )
 from gym_queue.log import log_ids
 from gym_queue.protocol.sessions import CreateRequest
+from gym_queue.specs.security import HostPolicy
+from gym_queue.verifiers import VerifierLimits
 from gym_queue.worker.cleanup import remove_tree
 from gym_queue.worker.ended import CLOSED, Ended
 from gym_queue.worker.envprocess import EnvProcess, EnvProcesses
@@ -70,6 +72,9 @@ class HostLimits:
     reset_policy: str = "core"
     max_starting: int | None = None
     """Environments that open at once; further ones wait. None is no limit."""
+    host_policy: HostPolicy = field(default_factory=HostPolicy)
+    """What of this host environments may use."""
+    verifier_limits: VerifierLimits = field(default_factory=VerifierLimits)
 
 
 class Host:
@@ -183,6 +188,8 @@ class Host:
             "runners": list(self.runners),
             "work_dir": str(env.work_dir),
             "reset_policy": self.limits.reset_policy,
+            "host_policy": self.limits.host_policy.model_dump(mode="json"),
+            "verifier_limits": self.limits.verifier_limits.model_dump(mode="json"),
         }
         env.process = process
         env.opened = await process.call("open", arguments, timeout_s=OPEN_TIMEOUT_S)

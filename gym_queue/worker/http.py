@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import FileResponse
 from starlette.types import ASGIApp
 
-from gym_queue.errors import Forbidden, NotSupported, PathNotFound
+from gym_queue.errors import NotSupported, PathNotFound
 from gym_queue.protocol import sessions
 from gym_queue.version import __version__
 from gym_queue.web.auth import TokenMiddleware, same_token
 from gym_queue.web.errors import BugMiddleware, install_error_handlers
 from gym_queue.web.gone import unless_gone
 from gym_queue.web.requestid import RequestIdMiddleware
+from gym_queue.worker.files import FileReply, check_copyable, confine, open_reply
 from gym_queue.worker.host import Host
 from gym_queue.worker.hotcalls import HotCalls, describe_hot_calls
 
@@ -175,26 +175,29 @@ def _add_not_yet(app: FastAPI, host: Host, name: str) -> None:
 
 
 def _add_file_calls(app: FastAPI, host: Host) -> None:
-    @app.get("/envs/{env_id}/fetch_path")
-    async def fetch_path(env_id: str, path: Annotated[str, Query(max_length=4096)]) -> FileResponse:
-        """A file of the episode folder."""
-        found = _confined(path, await _episode_dir(host, env_id))
-        if not found.is_file():
-            raise PathNotFound(f"there is no file {path} in the episode folder of environment {env_id}")
-        return FileResponse(found, filename=found.name)
+    also = host.limits.host_policy.allow_paths
+
+    @app.head("/envs/{env_id}/fetch_path", include_in_schema=False)
+    @app.get("/envs/{env_id}/fetch_path", response_class=FileReply)
+    async def fetch_path(
+        env_id: str, path: Annotated[str, Query(max_length=4096)], http: Request
+    ) -> FileReply:
+        """A file of the episode folder, or one range of its bytes."""
+        return open_reply(path, await _episode_dir(host, env_id), http.headers.get("range"))
 
     @app.post("/envs/{env_id}/copy_to_env")
     async def copy_to_env(env_id: str, request: sessions.CopyToEnv) -> dict[str, str]:
-        """Copy a file of the episode folder into the sandbox."""
-        source = _confined(request.host_src, await _episode_dir(host, env_id))
+        """Copy a file of the episode folder, or of a folder that the operator allowed, into the sandbox."""
+        source = confine(request.host_src, await _episode_dir(host, env_id), also=also)
+        check_copyable(source)
         arguments = {"host_src": str(source), "container_dst": request.container_dst}
         await host.call(env_id, "copy_to_env", arguments)
         return {"status": "copied"}
 
     @app.post("/envs/{env_id}/copy_from_env")
     async def copy_from_env(env_id: str, request: sessions.CopyFromEnv) -> dict[str, str]:
-        """Copy a file of the sandbox into the episode folder."""
-        target = _confined(request.host_dst, await _episode_dir(host, env_id))
+        """Copy a file of the sandbox into the episode folder, or into a folder that the operator allowed."""
+        target = confine(request.host_dst, await _episode_dir(host, env_id), also=also)
         arguments = {"container_src": request.container_src, "host_dst": str(target)}
         await host.call(env_id, "copy_from_env", arguments)
         return {"status": "copied"}
@@ -205,19 +208,3 @@ async def _episode_dir(host: Host, env_id: str) -> Path:
     if folder is None:
         raise PathNotFound(f"environment {env_id} has no episode folder yet: call reset first")
     return Path(folder)
-
-
-def _confined(path: str, folder: Path) -> Path:
-    """Return ``path``, links resolved, when it lies in ``folder``; relative paths start there.
-
-    Raises:
-        Forbidden: It lies elsewhere.
-    """
-    try:
-        found = folder.joinpath(path).resolve()
-        found.exists()  # resolve() takes names that are too long
-    except (ValueError, OSError, RuntimeError) as error:
-        raise PathNotFound(f"{path!r} is not a path: {error}") from error
-    if not found.is_relative_to(folder.resolve()):
-        raise Forbidden(f"{path} is outside the episode folder: only its files can be copied or fetched")
-    return found

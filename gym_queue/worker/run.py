@@ -31,6 +31,9 @@ from gym_queue.protocol.queues import queue_name
 from gym_queue.protocol.sessions import RESET_POLICIES
 from gym_queue.runners.registry import implemented_runners
 from gym_queue.settings import WorkerSettings
+from gym_queue.specs.security import HostPolicy
+from gym_queue.tls import TlsFiles, server_context, verify_of
+from gym_queue.verifiers import VerifierLimits
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals
 from gym_queue.worker.announce import Announcer, Census, MasterLink, advertised_host, describe_worker
 from gym_queue.worker.consumer import Part, add_create_task, add_steps, set_queues
@@ -88,6 +91,27 @@ def run_worker(settings: WorkerSettings, token: str, *, on_ready: Callable[[str]
         shutil.rmtree(work_dir, ignore_errors=True)
 
 
+def host_policy_of(settings: WorkerSettings) -> HostPolicy:
+    """Return what of this host environments may use."""
+    return HostPolicy(
+        env_roots=tuple(root.absolute() for root in settings.env_roots) or (Path.cwd(),),
+        allow_paths=tuple(path.absolute() for path in settings.allow_paths),
+        allow_privileged=settings.allow_privileged,
+    )
+
+
+def verifier_limits_of(settings: WorkerSettings) -> VerifierLimits:
+    """Return what one verification may use."""
+    return VerifierLimits(
+        timeout_s=settings.verifier_timeout_s,
+        cpu_s=settings.verifier_cpu_s,
+        memory_bytes=int(settings.verifier_memory_gb * 2**30),
+        file_bytes=int(settings.verifier_file_gb * 2**30),
+        processes=settings.verifier_processes,
+        user=settings.verifier_user,
+    )
+
+
 def check_settings(settings: WorkerSettings) -> None:
     """Refuse what could only fail later.
 
@@ -128,15 +152,22 @@ def _compose(
     port = int(bound.getsockname()[1])
     max_starting = min(settings.max_starting or os.cpu_count() or 1, settings.max_envs)
     limits = HostLimits(
-        settings.max_envs, settings.timeout_s, settings.call_timeout_s, settings.reset_policy, max_starting
+        settings.max_envs,
+        settings.timeout_s,
+        settings.call_timeout_s,
+        settings.reset_policy,
+        max_starting,
+        host_policy_of(settings),
+        verifier_limits_of(settings),
     )
     host = Host(work_dir, runners, limits, log_level=settings.log_level)
     queues = tuple(queue_name(runner, worker_id) for runner in runners)
-    announcer, url = None, f"http://{settings.advertise_host or 'localhost'}:{port}"
+    announcer, url = None, f"{settings.tls.scheme}://{settings.advertise_host or 'localhost'}:{port}"
     broker_url = settings.broker_url
     if settings.master_url is not None:
-        link = MasterLink(settings.master_url.rstrip("/"), token)
-        url = f"http://{settings.advertise_host or advertised_host(link.url, settings.host)}:{port}"
+        link = MasterLink(settings.master_url.rstrip("/"), token, verify_of(settings.tls))
+        host_name = settings.advertise_host or advertised_host(link.url, settings.host)
+        url = f"{settings.tls.scheme}://{host_name}:{port}"
         registration = describe_worker(
             worker_id=worker_id,
             url=url,

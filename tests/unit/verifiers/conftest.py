@@ -13,7 +13,7 @@ from gym_queue.runners.processes import find_processes
 from gym_queue.runners.registry import open_runner
 from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.loader import parse_task
-from gym_queue.verifiers import Verdict, VerifierRequest, verify
+from gym_queue.verifiers import Verdict, VerifierLimits, VerifierRequest, verify
 
 SPEC = EnvSpec.model_validate(
     {"id": "unit", "observation": [{"type": "cli_stdout"}], "action": [{"type": "keyboard"}]}
@@ -40,7 +40,8 @@ class Bench:
         program: str = "verifier.py::check",
         traj: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
-        **fields: Any,
+        variables: dict[str, str] | None = None,
+        **limits: Any,
     ) -> Verdict:
         """Return the verdict of a verifier.py of this code."""
         if code is not None:
@@ -55,7 +56,8 @@ class Bench:
                 episode_dir=self.episode_dir,
                 trajectory=traj or {},
                 runner=self.runner,
-                **fields,
+                variables=variables or {},
+                limits=VerifierLimits(**limits),
             )
         )
         assert verdict is not None

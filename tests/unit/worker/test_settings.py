@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
 from gym_queue.errors import ConnectionFailed, RequestInvalid
 from gym_queue.settings import WorkerSettings
+from gym_queue.verifiers import VerifierLimits
 from gym_queue.worker.announce import advertised_host
-from gym_queue.worker.run import check_settings
+from gym_queue.worker.run import check_settings, host_policy_of, verifier_limits_of
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,20 @@ def test_what_is_no_url_is_refused_with_an_example(url: str) -> None:
 def test_settings_that_could_only_fail_later_are_refused(settings: dict[str, str]) -> None:
     with pytest.raises(RequestInvalid, match=r"is (unknown|not valid)"):
         check_settings(WorkerSettings(**settings))  # type: ignore[arg-type]
+
+
+def test_environments_come_from_the_working_folder_unless_roots_are_given(tmp_path: Path) -> None:
+    policy = host_policy_of(WorkerSettings())
+    assert (policy.env_roots, policy.allow_paths, policy.allow_privileged) == ((Path.cwd(),), (), False)
+    policy = host_policy_of(WorkerSettings(env_roots=(tmp_path, Path("x")), allow_paths=(tmp_path,)))
+    assert (policy.env_roots, policy.allow_paths) == ((tmp_path, Path("x").absolute()), (tmp_path,))
+
+
+def test_verifier_limits_are_the_settings_in_bytes_and_seconds() -> None:
+    assert verifier_limits_of(WorkerSettings()) == VerifierLimits()
+    settings = WorkerSettings(verifier_memory_gb=0.5, verifier_file_gb=2, verifier_user="nobody")
+    limits = verifier_limits_of(settings)
+    assert (limits.memory_bytes, limits.file_bytes, limits.user) == (512 << 20, 2 << 30, "nobody")
 
 
 def test_a_master_on_loopback_is_told_loopback() -> None:
