@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import IO
 
 import psutil
 
+from gym_queue.broker.embedded import EmbeddedBroker
 from gym_queue.errors import StartupFailed
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 LOG_TAIL_CHARS = 2000
 FOLDER_PREFIX = "gym-queue-fleet-"
+FLEET_MARK = "GYM_QUEUE_FLEET"
+"""The variable that every process of a fleet inherits; its value is the fleet's own."""
 
 
 class Program:
@@ -38,20 +42,28 @@ class Program:
         arguments: Its flags.
         log: File its output goes to; None hands on to ours.
         variables: Over our environment.
+        prefix: A command that runs it.
     """
 
     def __init__(
-        self, module: str, arguments: Sequence[str], *, log: Path | None, variables: Mapping[str, str]
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        log: Path | None,
+        variables: Mapping[str, str],
+        prefix: Sequence[str] = (),
     ) -> None:
         self.module = module
         self.log = log
         self._ready_r, ready_w = os.pipe()
-        lifeline_r, self._lifeline_w = os.pipe()
+        lifeline_r, lifeline_w = os.pipe()
+        self._fds: tuple[int, ...] = (self._ready_r, lifeline_w)
         output: IO[bytes] | None = log.open("ab") if log else None
         own = {"GYM_QUEUE_READY_FD": str(ready_w), "GYM_QUEUE_LIFELINE_FD": str(lifeline_r)}
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [*prefix, sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -88,6 +100,19 @@ class Program:
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """End it at once, by SIGKILL."""
+        self.process.kill()
+        self.wait()
+
+    def pause(self) -> None:
+        """Stop it by SIGSTOP, until ``resume``."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on, if it was stopped and still is there."""
+        self.process.send_signal(signal.SIGCONT)
+
     def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Wait for its end, killing it when it takes too long; return its exit status."""
         try:
@@ -96,9 +121,9 @@ class Program:
             logger.error("%s did not end within %g s and was killed", self.module, timeout_s)
             self.process.kill()
             status = self.process.wait()
-        for fd in (self._ready_r, self._lifeline_w):
-            with suppress(OSError):
-                os.close(fd)
+        fds, self._fds = self._fds, ()
+        for fd in fds:
+            os.close(fd)
         return status
 
     def _tail(self) -> str:
@@ -129,6 +154,8 @@ class FleetSetup:
     worker_arguments: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for the programs."""
+    networks: Sequence[tuple[str, str]] = ()
+    """Network namespace of each worker, and the master's address in it; workers beyond share the machine's."""
 
 
 class Fleet:
@@ -144,7 +171,10 @@ class Fleet:
         self.workers: list[Program] = []
         self.worker_urls: list[str] = []
         self.url = ""
+        self._mark = uuid.uuid4().hex
         self._folder = Path()
+        self._broker: EmbeddedBroker | None = None
+        """Of a broker that was restarted; else it is the master's."""
 
     def __enter__(self) -> Fleet:
         _remove_stale()
@@ -163,28 +193,103 @@ class Fleet:
 
     def add_worker(self, *arguments: str) -> Program:
         """Start one more worker; it is ready after its ``wait_ready``."""
-        setup = self.setup
-        number = len(self.workers) + 1
-        flags = [
-            *("--master-url", self.url, "--max-envs", str(setup.max_envs), "--grace", f"{setup.grace_s:g}"),
-            *("--worker-id", f"worker-{number}", "--host", setup.host),
-            *setup.worker_arguments,
-            *arguments,
-        ]
-        worker = self._program("gym_queue.cli.worker", flags, f"worker-{number}")
+        worker = self._worker(len(self.workers), arguments)
         self.workers.append(worker)
         return worker
 
+    def worker_id(self, number: int) -> str:
+        """Return what a worker is called; they are numbered from 0."""
+        return f"worker-{number + 1}"
+
+    def kill_worker(self, number: int) -> None:
+        """End a worker by SIGKILL."""
+        self.workers[number].kill()
+
+    def terminate_worker(self, number: int) -> int:
+        """Ask a worker to end, by SIGTERM; wait for that, and return its exit status."""
+        self.workers[number].terminate()
+        return self.workers[number].wait(self.setup.grace_s + STOP_TIMEOUT_S)
+
+    def restart_worker(self, number: int) -> None:
+        """Start a worker that has ended again, under its name, and wait until it serves."""
+        self.workers[number] = self._worker(number, ())
+        self.worker_urls[number] = self.workers[number].wait_ready()
+
+    def pause_worker(self, number: int) -> None:
+        """Stop a worker, not its environments, by SIGSTOP."""
+        self.workers[number].pause()
+
+    def resume_worker(self, number: int) -> None:
+        """Let a worker that was stopped go on."""
+        self.workers[number].resume()
+
+    def kill_master(self) -> None:
+        """End the master by SIGKILL; its broker lives on."""
+        self._running_master().kill()
+
+    def restart_master(self) -> None:
+        """Start a master that has ended again, on its port and its state, and wait until it serves."""
+        port = self.url.rpartition(":")[2]
+        self.master = self._program("gym_queue.cli.master", self._master_flags(port), "master")
+        self.master.wait_ready()
+
+    def pause_master(self) -> None:
+        """Stop the master by SIGSTOP."""
+        self._running_master().pause()
+
+    def resume_master(self) -> None:
+        """Let a master that was stopped go on."""
+        self._running_master().resume()
+
+    def kill_env_process(self, number: int) -> bool:
+        """End the process of one of a worker's environments by SIGKILL; return whether there was one."""
+        with suppress(psutil.NoSuchProcess):
+            for forkserver in psutil.Process(self.workers[number].process.pid).children():
+                for process in forkserver.children():
+                    process.kill()
+                    return True
+        return False
+
+    def kill_broker(self) -> None:
+        """End the embedded redis-server by SIGKILL, and wait for it."""
+        for process in self._broker_processes():
+            process.kill()
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while self._broker_processes() and time.monotonic() < deadline:
+            time.sleep(0.01)  # its parent may never ask how it ended: waiting for that might be for ever
+
+    def restart_broker(self) -> None:
+        """Start an embedded redis-server that has ended again, on its files and its port."""
+        broker = EmbeddedBroker(self._state_dir, self.setup.host)
+        broker.start()
+        self._broker = broker
+
+    def pause_broker(self) -> None:
+        """Stop the embedded redis-server by SIGSTOP."""
+        for process in self._broker_processes():
+            process.suspend()
+
+    def resume_broker(self) -> None:
+        """Let an embedded redis-server that was stopped go on."""
+        for process in self._broker_processes():
+            process.resume()
+
     def stop(self) -> list[int]:
-        """End workers, then master; return their exit statuses, the master's last."""
+        """End workers, then master, then a broker that has none; return exit statuses, the master's last."""
+        self.resume_broker()
         for worker in self.workers:
+            worker.resume()
             worker.terminate()
         statuses = [worker.wait(self.setup.grace_s + STOP_TIMEOUT_S) for worker in self.workers]
         self.workers = []
         if self.master is not None:
+            self.master.resume()
             self.master.terminate()
             statuses.append(self.master.wait())
             self.master = None
+        if self._broker is not None:
+            self._broker.stop()
+        self.kill_broker()  # of a master that was killed
         shutil.rmtree(self._folder, ignore_errors=True)
         return statuses
 
@@ -192,19 +297,71 @@ class Fleet:
         """Return everything the programs have logged; empty unless quiet."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self._folder.glob("*.log")))
 
+    def processes(self) -> list[int]:
+        """Return the pids of all that runs for this fleet, whoever started it."""
+        return [process.pid for process in psutil.process_iter() if _carries(process, self._mark)]
+
+    @property
+    def _state_dir(self) -> Path:
+        return self.setup.state_dir or self._folder / "state"
+
     def _start(self) -> None:
         setup = self.setup
-        state_dir = setup.state_dir or self._folder / "state"
-        flags = ["--host", setup.host, "--port", str(setup.port), "--state-dir", str(state_dir)]
-        self.master = self._program("gym_queue.cli.master", [*flags, *setup.master_arguments], "master")
+        self.master = self._program("gym_queue.cli.master", self._master_flags(str(setup.port)), "master")
         self.url = self.master.wait_ready()
         for _ in range(setup.workers):
             self.add_worker()
         self.worker_urls = [worker.wait_ready() for worker in self.workers]
 
-    def _program(self, module: str, arguments: Sequence[str], name: str) -> Program:
+    def _master_flags(self, port: str) -> list[str]:
+        setup = self.setup
+        where = ["--host", setup.host, "--port", port, "--state-dir", str(self._state_dir)]
+        return [*where, *setup.master_arguments]
+
+    def _worker(self, number: int, arguments: Sequence[str]) -> Program:
+        setup, url, prefix = self.setup, self.url, list[str]()
+        if number < len(setup.networks):
+            namespace, master_host = setup.networks[number]
+            prefix = ["ip", "netns", "exec", namespace]
+            url = f"http://{master_host}:{self.url.rpartition(':')[2]}"
+        flags = [
+            *("--master-url", url, "--max-envs", str(setup.max_envs), "--grace", f"{setup.grace_s:g}"),
+            *("--worker-id", self.worker_id(number), "--host", setup.host),
+            *setup.worker_arguments,
+            *arguments,
+        ]
+        return self._program("gym_queue.cli.worker", flags, self.worker_id(number), prefix)
+
+    def _running_master(self) -> Program:
+        assert self.master is not None  # noqa: S101  of a fleet that was started
+        return self.master
+
+    def _broker_processes(self) -> list[psutil.Process]:
+        """Return the redis-server that works on our files, if there is one."""
+        folder = str(self._state_dir / "broker")
+        return [process for process in psutil.process_iter() if _works_in(process, "redis-server", folder)]
+
+    def _program(
+        self, module: str, arguments: Sequence[str], name: str, prefix: Sequence[str] = ()
+    ) -> Program:
         log = self._folder / f"{name}.log" if self.setup.quiet else None
-        return Program(module, arguments, log=log, variables=self.setup.variables)
+        variables = {FLEET_MARK: self._mark, **self.setup.variables}
+        return Program(module, arguments, log=log, variables=variables, prefix=prefix)
+
+
+def _carries(process: psutil.Process, mark: str) -> bool:
+    try:
+        is_alive = process.status() != psutil.STATUS_ZOMBIE
+        return is_alive and process.environ().get(FLEET_MARK) == mark
+    except psutil.Error:
+        return False
+
+
+def _works_in(process: psutil.Process, name: str, folder: str) -> bool:
+    try:
+        return process.name() == name and process.cwd() == folder
+    except psutil.Error:
+        return False
 
 
 def _remove_stale() -> None:

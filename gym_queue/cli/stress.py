@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gym_queue.cli.chaos import chaos
 from gym_queue.cli.common import FAILED
 from gym_queue.client.transport import check_url
 from gym_queue.errors import RequestInvalid
@@ -43,8 +44,13 @@ class Driven:
     pids: dict[str, int]
 
 
+WithFaults = Annotated[
+    bool, typer.Option("--chaos", help="Faults in the place of load: as `gym-anything chaos`.")
+]
+
+
 def stress(
-    mode: Annotated[Mode, typer.Argument(help="What to measure.")],
+    mode: Annotated[Mode | None, typer.Argument(help="What to measure.")] = None,
     remote_url: Annotated[
         str | None, typer.Option(help="A running master; a fleet of its own when not given.")
     ] = None,
@@ -74,16 +80,17 @@ def stress(
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Longest one create or session may take.")] = 120.0,
     output: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
+    with_faults: WithFaults = False,
 ) -> None:
     """Drive null environments through a real master and real workers; exit 0 only if no call failed.
 
     Example: gym-anything stress latency --compare nginx
     """
+    if with_faults:
+        chaos(output=output)
     configure_logging("WARNING")
-    if compare and mode not in COMPARED:
-        raise RequestInvalid(f"nginx forwards no creates: --compare goes with {' or '.join(COMPARED)}")
     plan = Plan(
-        mode=mode,
+        mode=_check_mode(mode, compare),
         envs=envs,
         rounds=rounds,
         steps=steps,
@@ -93,7 +100,7 @@ def stress(
         sessions=sessions,
         timeout_s=timeout,
     )
-    delay_s = step_delay if step_delay is not None else float(mode is Mode.SESSIONS)
+    delay_s = step_delay if step_delay is not None else float(plan.mode is Mode.SESSIONS)
     spec = null_spec(create_delay_s=create_delay, step_delay_s=delay_s, frame_bytes=frame_bytes)
     fleet = _running(remote_url, spec) if remote_url else _own_fleet(spec, workers, slots or _slots(plan))
     report = _drive(plan, fleet, with_nginx=compare is not None, cpu=pin)
@@ -101,6 +108,14 @@ def stress(
     if output:
         save(report, output)
     raise typer.Exit(FAILED if report.error_count else 0)
+
+
+def _check_mode(mode: Mode | None, compare: Other | None) -> Mode:
+    if mode is None:
+        raise RequestInvalid(f"what to measure is not said: name one of {', '.join(Mode)}, or give --chaos")
+    if compare and mode not in COMPARED:
+        raise RequestInvalid(f"nginx forwards no creates: --compare goes with {' or '.join(COMPARED)}")
+    return mode
 
 
 def _drive(plan: Plan, fleet: AbstractContextManager[Driven], *, with_nginx: bool, cpu: int | None) -> Report:

@@ -28,6 +28,11 @@ class Clearing:
     def __contains__(self, env_id: object) -> bool:
         return env_id in self._undoing
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is being undone: its slot is not free yet."""
+        return bool(self._undoing)
+
     @contextmanager
     def during(self, env_id: str) -> Iterator[None]:
         """Hold up creates of this id inside the block."""

@@ -21,6 +21,7 @@ from gym_queue.log import log_ids
 from gym_queue.master.clearing import Clearing
 from gym_queue.master.dispatch import Dispatcher
 from gym_queue.master.facts import Notes
+from gym_queue.master.fairshare import Order, by_arrival
 from gym_queue.master.fleet import Fleet
 from gym_queue.master.placement import Placement, Unplaceable, could_ever, place
 from gym_queue.master.records import WorkerSnapshot
@@ -47,7 +48,7 @@ MAX_SENDS = 3
 BROKER_PAUSE_S = 1.0
 """How long a create that the broker did not take waits before it is sent again."""
 FULL_PAUSE_S = 1.0
-"""How long a create passes over a worker that said it is full."""
+"""How long a worker that said it is full gets nothing."""
 RETURN_S = 60.0
 """How long after a restart a create waits for its client to ask again."""
 
@@ -68,6 +69,7 @@ class Creates:
         unclaimed: Environments of such creates that were opened, and not asked for yet.
         clearing: What is being closed; a create of the same id waits for that.
         notes: Where what must outlive this master is written down.
+        order: Says who is served first; by priority, then arrival, when not given.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Creates:
         unclaimed: Unclaimed | None = None,
         clearing: Clearing | None = None,
         notes: Notes | None = None,
+        order: Order = by_arrival,
     ) -> None:
         self._fleet, self._routes = fleet, routes
         self._celery, self._http = celery, http
@@ -94,9 +97,10 @@ class Creates:
         self._clock = clock
         self._wait_for_workers, self._return_s = wait_for_workers, return_s
         self._unclaimed = unclaimed or Unclaimed()
-        self._list = WaitingList(notes, clock=clock, wall=wall)
+        self._list = WaitingList(notes, clock=clock, wall=wall, order=order)
         self._clearing = clearing or Clearing()
         self._refusals = Refusals(clock)
+        self._full: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
@@ -158,7 +162,7 @@ class Creates:
         return env_id in self._clearing
 
     def pump(self) -> None:
-        """Place whatever can be placed: by priority, then arrival; who waits for something else is not held up."""
+        """Place whatever can be placed, in the queue's order; who waits for something else is not held up."""
         blocked: set[str] = set()
         workers: Sequence[WorkerSnapshot] | None = None
         for waiting in self.queue():
@@ -176,7 +180,7 @@ class Creates:
             waiting.why_not = {
                 worker_id: barred.get(worker_id, why) for worker_id, why in found.reasons.items()
             }
-            if found.hopeless and not waiting.full and not self._wait_for_workers:
+            if found.hopeless and not self._wait_for_workers:
                 self._fail(waiting, self._hopeless(waiting, workers))
             elif not barred:
                 blocked.add(waiting.awaits)
@@ -202,6 +206,7 @@ class Creates:
             if dispatcher is not None:
                 dispatcher.worker_lost(worker_id)
         self._refusals.forget(worker_id)
+        self._full.pop(worker_id, None)
         for waiting in self._list.all():
             waiting.excluded.pop(worker_id, None)
 
@@ -249,8 +254,10 @@ class Creates:
         self, waiting: Waiting, workers: Sequence[WorkerSnapshot] | None = None
     ) -> tuple[Placement | Unplaceable, dict[str, str]]:
         """Return where a create can go now, and the workers it must not go to."""
-        barred = {**self._refusals.of(waiting.need), **waiting.excluded, **waiting.full_at(self._clock())}
-        return place(waiting.need, workers or self._fleet.snapshots(), exclude=barred), barred
+        barred = {**self._refusals.of(waiting.need), **waiting.excluded}
+        now = self._clock()
+        full = {worker_id for worker_id, until in self._full.items() if until > now}
+        return place(waiting.need, workers or self._fleet.snapshots(), exclude=barred, full=full), barred
 
     def _hopeless(self, waiting: Waiting, workers: Sequence[WorkerSnapshot]) -> GymQueueError:
         any_alive = any(worker.status is not WorkerStatus.DEAD for worker in workers)
@@ -353,7 +360,7 @@ class Creates:
             waiting.not_before = self._clock() + BROKER_PAUSE_S
             waiting.why_not = {"broker": str(error)}
         elif isinstance(error, NoCapacity):  # it knows its slots better, and may have one in a moment
-            waiting.full[placement.worker_id] = self._clock() + FULL_PAUSE_S
+            self._full[placement.worker_id] = self._clock() + FULL_PAUSE_S
         elif not self._may_be_sent_again(waiting, placement, error):
             self._fail(waiting, error)
         self.pump()
@@ -368,8 +375,7 @@ class Creates:
                 self._refusals.note(waiting.need, worker_id, str(error))
         waiting.failures += not isinstance(error, RunnerUnavailable)
         found, _ = self._place(waiting)
-        can_be_placed = isinstance(found, Placement) or not found.hopeless or bool(waiting.full)
-        return waiting.failures < MAX_SENDS and can_be_placed
+        return waiting.failures < MAX_SENDS and (isinstance(found, Placement) or not found.hopeless)
 
     def _fail(self, waiting: Waiting, error: GymQueueError) -> None:
         self._list.drop(waiting.env_id)

@@ -37,8 +37,6 @@ class Waiting:
     answer: asyncio.Future[CreateReply]
     excluded: dict[str, str] = field(default_factory=dict)
     """Workers that failed it, and how."""
-    full: dict[str, float] = field(default_factory=dict)
-    """Workers that said they are full, and until when to pass them over, on the master's clock."""
     failures: int = 0
     """Workers that tried and failed; those that said they cannot run it are not counted."""
     placement: Placement | None = None
@@ -66,11 +64,6 @@ class Waiting:
     def env_id(self) -> str:
         """The environment's id."""
         return str(self.request.env_id)
-
-    def full_at(self, now: float) -> dict[str, str]:
-        """Return the workers to pass over now because they said they are full."""
-        self.full = {worker_id: until for worker_id, until in self.full.items() if until > now}
-        return dict.fromkeys(self.full, "said that it is full")
 
     def is_wanted(self, now: float) -> bool:
         """Return whether somebody waits for it, or may ask for it again after a restart."""

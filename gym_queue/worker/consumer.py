@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from celery import Celery, bootsteps
+from celery.worker.consumer import Consumer
 from kombu import Queue
 
 from gym_queue.errors import GymQueueError, NoCapacity
@@ -30,6 +31,26 @@ class Part(Protocol):
 
     def stop(self) -> None:
         """Stop; returns when nothing is left."""
+
+
+class PatientConsumer(Consumer):
+    """A Celery consumer that outlives its broker however that ends.
+
+    kombu's Redis transport may raise an AttributeError out of a connection that has gone: Celery takes it for a bug,
+    ends the worker, and with it every environment.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        known: tuple[type[BaseException], ...] = self.connection_errors  # type: ignore[has-type]
+        self.connection_errors = (*known, AttributeError)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Drop the connection; what goes wrong meanwhile is told, and the next connection is made all the same."""
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception:
+            logger.warning("the connection to the broker did not end cleanly", exc_info=True)
 
 
 def add_create_task(app: Celery, host: Host, loop: LoopThread, identity: WorkerIdentity) -> None:

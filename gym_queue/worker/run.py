@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import socket
+import ssl
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -32,11 +33,11 @@ from gym_queue.protocol.sessions import RESET_POLICIES
 from gym_queue.runners.registry import implemented_runners
 from gym_queue.settings import WorkerSettings
 from gym_queue.specs.security import HostPolicy
-from gym_queue.tls import TlsFiles, server_context, verify_of
+from gym_queue.tls import server_context, verify_of
 from gym_queue.verifiers import VerifierLimits
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals
 from gym_queue.worker.announce import Announcer, Census, MasterLink, advertised_host, describe_worker
-from gym_queue.worker.consumer import Part, add_create_task, add_steps, set_queues
+from gym_queue.worker.consumer import Part, PatientConsumer, add_create_task, add_steps, set_queues
 from gym_queue.worker.doctor import preflight
 from gym_queue.worker.host import Host, HostLimits
 from gym_queue.worker.http import WorkerIdentity, make_worker_app
@@ -55,6 +56,7 @@ class Worker:
     parts: tuple[Part, ...]
     queues: tuple[str, ...]
     broker_url: str | None
+    ca: Path | None
 
 
 def run_worker(settings: WorkerSettings, token: str, *, on_ready: Callable[[str], None]) -> None:
@@ -66,7 +68,8 @@ def run_worker(settings: WorkerSettings, token: str, *, on_ready: Callable[[str]
         on_ready: Called with the worker's URL once it serves.
 
     Raises:
-        StartupFailed: The preflight failed, a port is taken, or the master cannot be reached.
+        StartupFailed: The preflight failed, a port is taken, a file of ``settings.tls`` cannot be used, or the master
+            cannot be reached.
     """
     check_settings(settings)
     runners = preflight(
@@ -148,6 +151,7 @@ def _compose(
     work_dir: Path,
     on_ready: Callable[[str], None],
 ) -> tuple[Worker, Announcer | None]:
+    tls = server_context(settings.tls, asks=ssl.CERT_REQUIRED)
     worker_id = settings.worker_id or _make_id()
     port = int(bound.getsockname()[1])
     max_starting = min(settings.max_starting or os.cpu_count() or 1, settings.max_envs)
@@ -187,14 +191,15 @@ def _compose(
     identity = WorkerIdentity(
         worker_id, url, settings.master_url, lambda: announcer.master_status if announcer else "none"
     )
-    server = HttpServer(make_worker_app(host, identity, token=None if settings.no_auth else token), bound)
+    app = make_worker_app(host, identity, token=None if settings.no_auth else token)
+    server = HttpServer(app, bound, tls=tls)
     parts: tuple[Part, ...] = (
         HostPart(host, loop),
         HttpPart(server, loop),
         AnnouncerPart(announcer, host, loop, grace_s=settings.grace_s),
         ReadyPart(lambda: on_ready(url)),
     )
-    return Worker(host, loop, identity, parts, queues, broker_url), announcer
+    return Worker(host, loop, identity, parts, queues, broker_url, settings.ssl_ca), announcer
 
 
 def _census(host: Host) -> Census:
@@ -214,7 +219,7 @@ def _run(worker: Worker, max_envs: int) -> None:
         with caught_signals(again=hurry) as wait:
             _run_parts(worker, wait)
         return
-    app = make_app(worker.broker_url, name="gym_queue.worker")
+    app = make_app(worker.broker_url, name="gym_queue.worker", ca=worker.ca)
     add_create_task(app, worker.host, worker.loop, worker.identity)
     set_queues(app, worker.queues)
     add_steps(app, worker.parts)
@@ -251,6 +256,7 @@ def _run_celery(app: celery.Celery, worker_id: str, max_envs: int) -> None:
             without_mingle=True,
             task_events=True,
             quiet=True,
+            consumer_cls=PatientConsumer,
         )
     controller.start()
     if controller.exitcode:

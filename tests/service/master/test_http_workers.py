@@ -1,6 +1,5 @@
 """Creates on workers that speak HTTP alone."""
 
-from gym_queue.errors import NoCapacity
 from tests.waiting import wait_until
 
 
@@ -93,5 +92,5 @@ def test_a_shutdown_answers_the_creates_that_wait(master, worker):
     wait_until(lambda: master.http.get("/queue").json()["total"])
     master.stop()
     reply = asked.result(10)
-    assert (reply.status_code, reply.json()["code"]) == (NoCapacity.status, NoCapacity.code)
-    assert "the master is shutting down" in reply.json()["error"]
+    assert (reply.status_code, reply.json()["code"]) == (502, "master_unreachable")
+    assert "the master is stopping" in reply.json()["error"]

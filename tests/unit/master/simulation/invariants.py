@@ -81,12 +81,14 @@ def check_owned(cluster: Cluster) -> None:
 
 def check_queue(cluster: Cluster) -> None:
     """Nobody waits for a slot that is there."""
+    if cluster.creates._clearing.is_busy:
+        return  # what is being closed may still fill its slot
     for waiting in cluster.creates.queue():
         if waiting.not_before > cluster.clock():
             continue
-        passed_over = dict.fromkeys(waiting.full, "")  # until the next tick at least
-        barred = {**cluster.creates._refusals.of(waiting.need), **waiting.excluded, **passed_over}
-        found = place(waiting.need, cluster.fleet.snapshots(), exclude=barred)
+        barred = {**cluster.creates._refusals.of(waiting.need), **waiting.excluded}
+        full = cluster.creates._full  # at least until the next tick
+        found = place(waiting.need, cluster.fleet.snapshots(), exclude=barred, full=full)
         assert not isinstance(found, Placement), f"{waiting.env_id} waits, and {found} is free"
 
 

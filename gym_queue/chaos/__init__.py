@@ -1,0 +1,1 @@
+"""Faults on a fleet of this machine's: what its clients notice of them, against what they may."""
