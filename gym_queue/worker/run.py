@@ -8,7 +8,6 @@ import re
 import secrets
 import shutil
 import socket
-import ssl
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -33,7 +32,6 @@ from gym_queue.protocol.sessions import RESET_POLICIES
 from gym_queue.runners.registry import implemented_runners
 from gym_queue.settings import WorkerSettings
 from gym_queue.specs.security import HostPolicy
-from gym_queue.tls import server_context, verify_of
 from gym_queue.verifiers import VerifierLimits
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals
 from gym_queue.worker.announce import Announcer, Census, MasterLink, advertised_host, describe_worker
@@ -56,7 +54,6 @@ class Worker:
     parts: tuple[Part, ...]
     queues: tuple[str, ...]
     broker_url: str | None
-    ca: Path | None
 
 
 def run_worker(settings: WorkerSettings, token: str, *, on_ready: Callable[[str], None]) -> None:
@@ -68,8 +65,7 @@ def run_worker(settings: WorkerSettings, token: str, *, on_ready: Callable[[str]
         on_ready: Called with the worker's URL once it serves.
 
     Raises:
-        StartupFailed: The preflight failed, a port is taken, a file of ``settings.tls`` cannot be used, or the master
-            cannot be reached.
+        StartupFailed: The preflight failed, a port is taken, or the master cannot be reached.
     """
     check_settings(settings)
     runners = preflight(
@@ -151,7 +147,6 @@ def _compose(
     work_dir: Path,
     on_ready: Callable[[str], None],
 ) -> tuple[Worker, Announcer | None]:
-    tls = server_context(settings.tls, asks=ssl.CERT_REQUIRED)
     worker_id = settings.worker_id or _make_id()
     port = int(bound.getsockname()[1])
     max_starting = min(settings.max_starting or os.cpu_count() or 1, settings.max_envs)
@@ -166,12 +161,12 @@ def _compose(
     )
     host = Host(work_dir, runners, limits, log_level=settings.log_level)
     queues = tuple(queue_name(runner, worker_id) for runner in runners)
-    announcer, url = None, f"{settings.tls.scheme}://{settings.advertise_host or 'localhost'}:{port}"
+    announcer, url = None, f"http://{settings.advertise_host or 'localhost'}:{port}"
     broker_url = settings.broker_url
     if settings.master_url is not None:
-        link = MasterLink(settings.master_url.rstrip("/"), token, verify_of(settings.tls))
+        link = MasterLink(settings.master_url.rstrip("/"), token)
         host_name = settings.advertise_host or advertised_host(link.url, settings.host)
-        url = f"{settings.tls.scheme}://{host_name}:{port}"
+        url = f"http://{host_name}:{port}"
         registration = describe_worker(
             worker_id=worker_id,
             url=url,
@@ -192,14 +187,14 @@ def _compose(
         worker_id, url, settings.master_url, lambda: announcer.master_status if announcer else "none"
     )
     app = make_worker_app(host, identity, token=None if settings.no_auth else token)
-    server = HttpServer(app, bound, tls=tls)
+    server = HttpServer(app, bound)
     parts: tuple[Part, ...] = (
         HostPart(host, loop),
         HttpPart(server, loop),
         AnnouncerPart(announcer, host, loop, grace_s=settings.grace_s),
         ReadyPart(lambda: on_ready(url)),
     )
-    return Worker(host, loop, identity, parts, queues, broker_url, settings.ssl_ca), announcer
+    return Worker(host, loop, identity, parts, queues, broker_url), announcer
 
 
 def _census(host: Host) -> Census:
@@ -219,7 +214,7 @@ def _run(worker: Worker, max_envs: int) -> None:
         with caught_signals(again=hurry) as wait:
             _run_parts(worker, wait)
         return
-    app = make_app(worker.broker_url, name="gym_queue.worker", ca=worker.ca)
+    app = make_app(worker.broker_url, name="gym_queue.worker")
     add_create_task(app, worker.host, worker.loop, worker.identity)
     set_queues(app, worker.queues)
     add_steps(app, worker.parts)
