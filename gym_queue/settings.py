@@ -96,23 +96,6 @@ class WorkerSettings(BaseSettings):
     """On SIGTERM, how long busy environments may finish."""
     call_timeout_s: float = Field(900.0, gt=0)
     """Longest one call into an environment may take before it is killed."""
-    no_auth: bool = False
-    log_level: str = "INFO"
-
-
-class ClientSettings(BaseSettings):
-    """What clients read from the environment."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="GYM_ANYTHING_", frozen=True, extra="ignore", env_ignore_empty=True
-    )
-
-    token: SecretStr | None = None
-    """Cluster token; None reads the user's token file."""
-    token_file: Path | None = None
-    """Where the token file is; None is in the user's config folder."""
-    remote_url: str | None = None
-    """Master or worker that commands talk to when no flag says."""
     env_roots: tuple[Path, ...] = ()
     """Folders that env folders, bundles and mounts may come from, besides the shipped environments; none given is the folder the worker was started in."""
     allow_paths: tuple[Path, ...] = ()
@@ -131,6 +114,23 @@ class ClientSettings(BaseSettings):
     """Processes and threads of a verifier at once."""
     verifier_user: str | None = None
     """User that verifiers run as when the worker is root: a name or a uid; None is a uid of its own for each."""
+    no_auth: bool = False
+    log_level: str = "INFO"
+
+
+class ClientSettings(BaseSettings):
+    """What clients read from the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GYM_ANYTHING_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    token: SecretStr | None = None
+    """Cluster token; None reads the user's token file."""
+    token_file: Path | None = None
+    """Where the token file is; None is in the user's config folder."""
+    remote_url: str | None = None
+    """Master or worker that commands talk to when no flag says."""
 
 
 def token_path() -> Path:

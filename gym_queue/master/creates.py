@@ -21,7 +21,6 @@ from gym_queue.log import log_ids
 from gym_queue.master.clearing import Clearing
 from gym_queue.master.dispatch import Dispatcher
 from gym_queue.master.facts import Notes
-from gym_queue.master.fairshare import Order, by_arrival
 from gym_queue.master.fleet import Fleet
 from gym_queue.master.placement import Placement, Unplaceable, could_ever, place
 from gym_queue.master.records import WorkerSnapshot
@@ -69,7 +68,6 @@ class Creates:
         unclaimed: Environments of such creates that were opened, and not asked for yet.
         clearing: What is being closed; a create of the same id waits for that.
         notes: Where what must outlive this master is written down.
-        order: Says who is served first; by priority, then arrival, when not given.
     """
 
     def __init__(
@@ -88,7 +86,6 @@ class Creates:
         unclaimed: Unclaimed | None = None,
         clearing: Clearing | None = None,
         notes: Notes | None = None,
-        order: Order = by_arrival,
     ) -> None:
         self._fleet, self._routes = fleet, routes
         self._celery, self._http = celery, http
@@ -97,7 +94,7 @@ class Creates:
         self._clock = clock
         self._wait_for_workers, self._return_s = wait_for_workers, return_s
         self._unclaimed = unclaimed or Unclaimed()
-        self._list = WaitingList(notes, clock=clock, wall=wall, order=order)
+        self._list = WaitingList(notes, clock=clock, wall=wall)
         self._clearing = clearing or Clearing()
         self._refusals = Refusals(clock)
         self._full: dict[str, float] = {}

@@ -31,7 +31,7 @@ def consumer() -> PatientConsumer:
 def test_a_connection_that_falls_apart_does_not_end_the_worker(
     consumer: PatientConsumer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    consumer.connection = Gone()
+    consumer.connection = Gone()  # type: ignore[assignment]
     with caplog.at_level(logging.WARNING):
         consumer.on_connection_error_after_connected(ConnectionError("the broker has gone"))
     assert consumer.connection is None
