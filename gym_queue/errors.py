@@ -34,6 +34,7 @@ GymQueueError                     internal             500
 │   ├── EnvTimeout                env_timeout          504
 │   ├── GatewayTimeout            gateway_timeout      504   retryable
 │   └── ConnectionFailed          connection_failed    503   retryable (raised by a client, never sent)
+│       └── TlsFailed             tls_failed           503   (raised by a client, never sent)
 ├── AgentFailed                   agent_failed         500   (a benchmark's agent raised; never sent)
 └── StartupFailed                 startup_failed       500   (a program cannot start; never sent)
 """
@@ -265,6 +266,12 @@ class ConnectionFailed(Infrastructure):
     """Raised by clients: the server could not be reached or hung up."""
 
     code, status, retryable = "connection_failed", 503, True
+
+
+class TlsFailed(ConnectionFailed):
+    """Raised by clients: a certificate, or the lack of TLS on one side, keeps the two apart; no later try mends that."""
+
+    code, retryable = "tls_failed", False
 
 
 class AgentFailed(GymQueueError):

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gym_queue.errors import StartupFailed
+from gym_queue.tls import TlsFiles
 
 APP_NAME = "gym-anything"
 DEFAULT_MASTER_PORT = 5800
@@ -19,7 +20,23 @@ DEFAULT_WORKER_PORT = 5900
 DEFAULT_DASHBOARD_PORT = 5850
 
 
-class MasterSettings(BaseSettings):
+class TlsSettings(BaseSettings):
+    """The PEM files that every program takes."""
+
+    ssl_certfile: Path | None = None
+    """Its certificate, shown to callers and to whom it calls; None serves plain HTTP."""
+    ssl_keyfile: Path | None = None
+    """The certificate's key; None is in the same file."""
+    ssl_ca: Path | None = None
+    """CA that must have made the others' certificates; None is those that the system trusts."""
+
+    @property
+    def tls(self) -> TlsFiles:
+        """The three together."""
+        return TlsFiles(self.ssl_certfile, self.ssl_keyfile, self.ssl_ca)
+
+
+class MasterSettings(TlsSettings):
     """What ``gym-anything-master`` takes."""
 
     model_config = SettingsConfigDict(
@@ -57,7 +74,7 @@ class MasterSettings(BaseSettings):
     log_level: str = "INFO"
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(TlsSettings):
     """What ``gym-anything-worker`` takes."""
 
     model_config = SettingsConfigDict(
@@ -118,7 +135,7 @@ class WorkerSettings(BaseSettings):
     log_level: str = "INFO"
 
 
-class ClientSettings(BaseSettings):
+class ClientSettings(TlsSettings):
     """What clients read from the environment."""
 
     model_config = SettingsConfigDict(
@@ -129,6 +146,8 @@ class ClientSettings(BaseSettings):
     """Cluster token; None reads the user's token file."""
     token_file: Path | None = None
     """Where the token file is; None is in the user's config folder."""
+    tokens_file: Path | None = None
+    """Where the named clients' tokens are, as hashes; None is beside the token file."""
     remote_url: str | None = None
     """Master or worker that commands talk to when no flag says."""
 
@@ -136,6 +155,11 @@ class ClientSettings(BaseSettings):
 def token_path() -> Path:
     """Return where this user's cluster token is kept."""
     return ClientSettings().token_file or Path(platformdirs.user_config_dir(APP_NAME)) / "token"
+
+
+def tokens_path() -> Path:
+    """Return where the named clients' tokens of this user's masters are kept."""
+    return ClientSettings().tokens_file or token_path().with_name("tokens.json")
 
 
 def find_token() -> str | None:

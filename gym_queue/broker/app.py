@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 
 import celery
@@ -17,18 +19,21 @@ POOL_LIMIT = 4
 REPLY_EXPIRES_S = 3600
 
 
-def make_app(broker_url: str, *, name: str) -> celery.Celery:
+def make_app(broker_url: str, *, name: str, ca: Path | None = None) -> celery.Celery:
     """Return a Celery app for this broker; it is not made the current app.
 
     Args:
         broker_url: Any kombu URL of Redis or RabbitMQ.
         name: The app's main name, as it shows in logs.
+        ca: PEM file of the CA that made the broker's certificate; None is those that the system trusts. Options in the
+            URL (``?ssl_ca_certs=..``) come first.
     """
     app = celery.Celery(name, broker=broker_url, backend="rpc://", set_as_current=False, fixups=[])
     app.conf.update(
         **_messages(),
         **_broker(is_redis=broker_url.startswith(("redis", "sentinel"))),
         **_worker(),
+        **_tls(broker_url, ca),
     )
     # Every queue is fed through the default exchange: nothing but the queue itself is left to delete.
     amqp: Any = app.amqp
@@ -74,6 +79,16 @@ def _broker(*, is_redis: bool) -> dict[str, object]:
         "broker_pool_limit": POOL_LIMIT,
         "broker_transport_options": redis_options if is_redis else {"confirm_publish": True},
     }
+
+
+def _tls(broker_url: str, ca: Path | None) -> dict[str, object]:
+    """Return what makes a broker of rediss:// or amqps:// prove who it is: left alone, kombu would take anyone."""
+    if not broker_url.startswith(("rediss:", "amqps:")):
+        return {}
+    from_ca = {"ssl_ca_certs" if broker_url.startswith("rediss:") else "ca_certs": str(ca)} if ca else {}
+    if broker_url.startswith("rediss:"):
+        return {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED, **from_ca}}
+    return {"broker_use_ssl": {"cert_reqs": ssl.CERT_REQUIRED, **from_ca}}
 
 
 def _worker() -> dict[str, object]:

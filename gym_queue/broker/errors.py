@@ -11,6 +11,7 @@ from kombu.exceptions import KombuError
 
 from gym_queue.broker.url import safe_url
 from gym_queue.errors import BrokerUnavailable
+from gym_queue.tls import explain
 
 CONNECT_ONCE: Mapping[str, Any] = {
     "max_retries": 1,
@@ -27,7 +28,7 @@ def broker_errors(app: celery.Celery) -> Iterator[None]:
     try:
         yield
     except foreign_errors(app) as error:
-        raise broker_unavailable(app, str(error) or type(error).__name__) from error
+        raise broker_unavailable(app, explain(error) or str(error) or type(error).__name__) from error
 
 
 def foreign_errors(app: celery.Celery) -> tuple[type[BaseException], ...]:

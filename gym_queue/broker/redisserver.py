@@ -7,6 +7,7 @@ import secrets
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 30.0
 """Longest start, with a long append-only file to load."""
 KILL_TIMEOUT_S = 5.0
+END_POLL_S = 0.05
+"""How often a process that another program started is looked at while it ends."""
 PORT_TRIES = 3
 
 _CONFIG = """
@@ -227,16 +230,24 @@ def _end_child(child: subprocess.Popen[bytes], grace_s: float) -> None:
 
 def _end(pid: int, grace_s: float) -> None:
     """End a redis-server that an earlier run started."""
-    try:
+    with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         process.terminate()
-        try:
-            process.wait(grace_s)
-        except psutil.TimeoutExpired:
+        if not _has_ended(process, grace_s):
             process.kill()
-            process.wait(KILL_TIMEOUT_S)
-    except psutil.NoSuchProcess:
-        return
+            if not _has_ended(process, KILL_TIMEOUT_S):
+                logger.warning("redis-server %d of an earlier run does not end", pid)
+
+
+def _has_ended(process: psutil.Process, timeout_s: float) -> bool:
+    """Wait for the end of a process; one that its parent has not reaped has ended, too."""
+    deadline = time.monotonic() + timeout_s
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            return False
+        with suppress(psutil.TimeoutExpired):
+            process.wait(END_POLL_S)
+    return True
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +16,11 @@ from kombu import Connection
 from gym_queue.broker.errors import CONNECT_ONCE, broker_errors
 from gym_queue.errors import Infrastructure
 
+logger = logging.getLogger(__name__)
+
 KEY = "gym_queue.state"
+SCHEMA = "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, text TEXT) WITHOUT ROWID"
+REMEDY = "mend or delete it, or give another --state-dir"
 
 
 class Store(Protocol):
@@ -59,7 +65,7 @@ class RedisStore:
         """Return everything; see Store."""
         with self._client() as client:
             raw: dict[bytes | str, bytes | str] = client.hgetall(self._key)
-        return {_text(name): _text(value) for name, value in raw.items()}
+        return _texts(raw.items())
 
     def save(self, changes: Mapping[str, str | None], *, replace: bool = False) -> None:
         """Change these at once; see Store."""
@@ -109,12 +115,12 @@ class FileStore:
 
     def load(self) -> dict[str, str]:
         """Return everything; see Store."""
-        with self._transaction() as database:
-            return dict(database.execute("SELECT name, text FROM facts"))
+        with self._transaction(anew=True) as database:
+            return _texts(database.execute("SELECT CAST(name AS BLOB), CAST(text AS BLOB) FROM facts"))
 
     def save(self, changes: Mapping[str, str | None], *, replace: bool = False) -> None:
         """Change these at once; see Store."""
-        with self._transaction() as database:
+        with self._transaction(anew=replace) as database:
             if replace:
                 database.execute("DELETE FROM facts")
             database.executemany(
@@ -133,26 +139,59 @@ class FileStore:
             database.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, anew: bool) -> Iterator[sqlite3.Connection]:
+        """Open the file for a block; a damaged one is put aside where a new one may be begun."""
         try:
             if self._database is None:
                 self._database = self._open()
             with self._database:
                 yield self._database
         except (sqlite3.Error, OSError) as error:
-            raise Infrastructure(
-                f"the state file {self._path} cannot be used: {error}; mend or delete it, or give another --state-dir"
-            ) from error
+            remedy = self._put_aside() if anew and _is_damage(error) else REMEDY
+            raise Infrastructure(f"the state file {self._path} cannot be used: {error}; {remedy}") from error
+
+    def _put_aside(self) -> str:
+        """Keep a damaged file under another name; return what to say of it."""
+        self.close()
+        kept = f"{self._path}.unreadable-{time.time():.0f}"
+        try:
+            for suffix in ("-wal", "-shm", ""):  # a log that stayed would be played into the new file
+                with suppress(FileNotFoundError):
+                    Path(f"{self._path}{suffix}").rename(kept + suffix)
+        except OSError:
+            return REMEDY
+        return f"it is kept as {kept}, and a new one begun"
 
     def _open(self) -> sqlite3.Connection:
         self._path.touch(mode=0o600)
         database = sqlite3.connect(self._path, check_same_thread=False)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute(
-            "PRAGMA synchronous = NORMAL"
-        )  # outlives a killed master; a power cut may cost moments
-        database.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, text TEXT) WITHOUT ROWID")
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute(
+                "PRAGMA synchronous = NORMAL"
+            )  # outlives a killed master; a power cut may cost moments
+            database.execute(SCHEMA)
+        except BaseException:
+            database.close()
+            raise
         return database
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Return whether a file is no database of ours, and not just out of reach for now."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+
+
+def _texts(pairs: Iterable[tuple[bytes | str, bytes | str]]) -> dict[str, str]:
+    """Return names and texts, without those that somebody else must have written."""
+    found = {}
+    for name, value in pairs:
+        try:
+            found[_text(name)] = _text(value)
+        except UnicodeDecodeError as error:
+            logger.warning("leaving out the entry %.80r of the state: it is no UTF-8: %s", name, error)
+    return found
 
 
 def _text(raw: bytes | str) -> str:

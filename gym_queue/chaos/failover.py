@@ -47,12 +47,16 @@ async def play(stage: Stage) -> list[Check]:
     playing = [asyncio.create_task(driver.play(stop)) for driver in drivers]
     victim = Counter(driver.worker_id for driver in drivers).most_common(1)[0][0]
     victims = [driver for driver in drivers if driver.worker_id == victim]
+    number = int(victim.rpartition("-")[2]) - 1
+    await stage.do(
+        stage.cluster.pause_worker, number
+    )  # so that creates are on their way to it for long enough
     creates = [_Create(stage) for _ in range(CREATES)]
     creating = [asyncio.create_task(tried(create.run())) for create in creates]
     moved = await _on_their_way(stage, creates, victim)
     stage.say(f"killing {victim} with {len(victims)} clients and {len(moved)} creates")
     killed_at = time.monotonic()
-    await stage.do(stage.cluster.kill_worker, int(victim.rpartition("-")[2]) - 1)
+    await stage.do(stage.cluster.kill_worker, number)
     await asyncio.wait(creating, timeout=PATIENCE_S)
     await becomes(lambda: len(stage.books.losses) >= len(victims), PATIENCE_S)
     told = sorted(loss.at - killed_at for loss in stage.books.losses)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import time
+from pathlib import Path
 from typing import Annotated
 
+import platformdirs
 import typer
 from rich.console import Console
 
@@ -13,8 +16,10 @@ from gym_queue.benchmark.results import exit_code
 from gym_queue.benchmark.run import run_benchmark
 from gym_queue.cli.common import dashboard_link
 from gym_queue.log import configure_logging
-from gym_queue.settings import DEFAULT_MASTER_PORT, find_or_make_token
+from gym_queue.settings import APP_NAME, DEFAULT_MASTER_PORT, find_or_make_token
 from gym_queue.testing import Fleet, FleetSetup
+from gym_queue.tls import TlsFiles
+from gym_queue.web.privateca import make_private_certificate
 from gym_queue.web.server import caught_signals
 
 DEMO_ENV = "terminal_env"
@@ -50,6 +55,9 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The master's port.")] = DEFAULT_MASTER_PORT,
     auto_port: Annotated[bool, typer.Option("--auto-port", help="Take the next free port.")] = False,
     grace: Annotated[float, typer.Option(min=0, help="On Ctrl-C, seconds environments may finish.")] = 0.0,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Serve https, by a private CA made for this user (gym-queue[tls]).")
+    ] = False,
 ) -> None:
     """Run a master and workers on this machine until Ctrl-C.
 
@@ -57,6 +65,7 @@ def up(
     """
     configure_logging()
     token = find_or_make_token()
+    files = make_private_certificate(_tls_folder(), host) if tls else TlsFiles()
     setup = FleetSetup(
         workers=workers,
         max_envs=max_envs,
@@ -64,15 +73,28 @@ def up(
         port=port,
         grace_s=grace,
         quiet=False,
-        master_arguments=("--auto-port",) if auto_port else (),
+        master_arguments=(*_flags(files), *(("--auto-port",) if auto_port else ())),
+        worker_arguments=_flags(files),
     )
     with caught_signals() as wait, Fleet(setup) as fleet:
         typer.echo(
             f"\nready: {fleet.url}, {workers} workers with {max_envs} slots each. Try, in another terminal:"
         )
+        if tls:
+            typer.echo(f"  export GYM_ANYTHING_SSL_CA={shlex.quote(str(files.ca))}")
         typer.echo(f"  gym-anything benchmark {DEMO_ENV} --remote-url {fleet.url}")
         typer.echo(f"  gym-anything status --remote-url {fleet.url}")
         typer.echo(f"dashboard: {dashboard_link(fleet.url, token)}")
         typer.echo("Ctrl-C stops everything.\n")
         wait()
         typer.echo("stopping ..")
+
+
+def _tls_folder() -> Path:
+    return Path(platformdirs.user_state_dir(APP_NAME)) / "tls"
+
+
+def _flags(files: TlsFiles) -> tuple[str, ...]:
+    return (
+        () if files.certfile is None else ("--ssl-certfile", str(files.certfile), "--ssl-ca", str(files.ca))
+    )

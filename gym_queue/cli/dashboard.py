@@ -55,6 +55,7 @@ def dashboard(
         auto_port=auto_port,
         token=token or (find_token() if no_auth else find_or_make_token()),
         no_auth=no_auth,
+        tls=ClientSettings().tls,
     )
     run_dashboard(options, on_ready=lambda url: _announce(url, options))
 

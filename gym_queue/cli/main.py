@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gym_queue.cli import bench, chaos, cluster, draining, envs, status, stress
+from gym_queue.cli import bench, chaos, cluster, draining, envs, status, stress, token
 from gym_queue.cli.common import run_typer
 from gym_queue.version import __version__
 
@@ -43,6 +43,7 @@ app.command("status")(status.status)
 app.command("drain")(draining.drain)
 app.command("undrain")(draining.undrain)
 app.command("stress")(stress.stress)
+app.add_typer(token.app, name="token")
 app.command("chaos")(chaos.chaos)
 
 

@@ -10,9 +10,12 @@ from gym_queue.cli.common import run_typer, settings_from
 from gym_queue.cli.supervised import follow_parent, tell_ready
 from gym_queue.dashboard.pages import OPEN_PATHS, add_pages
 from gym_queue.log import configure_logging
+from gym_queue.master.access import Keyring
 from gym_queue.master.run import run_master
-from gym_queue.settings import MasterSettings, find_or_make_token, token_path
+from gym_queue.master.tokens import NamedTokens, TokenFile
+from gym_queue.settings import MasterSettings, find_or_make_token, find_token, token_path, tokens_path
 from gym_queue.web.auth import same_token
+from gym_queue.web.rotation import RotatingToken
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -31,7 +34,11 @@ def serve(
     wait_for_workers: options.WaitForWorkers = False,
     state_dir: options.StateDir = None,
     fresh: options.Fresh = False,
+    ssl_certfile: options.SslCertfile = None,
+    ssl_keyfile: options.SslKeyfile = None,
+    ssl_ca: options.SslCa = None,
     token: options.Token = None,
+    worker_token: options.WorkerToken = None,
     no_auth: options.NoAuth = False,
     log_level: options.Level = None,
 ) -> None:
@@ -53,6 +60,9 @@ def serve(
         wait_for_workers=wait_for_workers or None,
         state_dir=state_dir,
         fresh=fresh or None,
+        ssl_certfile=ssl_certfile,
+        ssl_keyfile=ssl_keyfile,
+        ssl_ca=ssl_ca,
         no_auth=no_auth or None,
         log_level=log_level,
     )
@@ -61,14 +71,24 @@ def serve(
         check_broker_url(settings.broker_url)
     follow_parent()
     secret = token or find_or_make_token()
-    check = None if settings.no_auth else lambda given: same_token(given, secret)
+    keys = _keyring(secret, own_token=bool(token), worker_token=worker_token or None)
+    check = None if settings.no_auth else keys.cluster.opens
     run_master(
         settings,
         secret,
         add_pages=lambda web: add_pages(web, check_token=check),
         open_paths=OPEN_PATHS,
-        on_ready=lambda url: _announce(url, no_auth=settings.no_auth, own_token=token is not None),
+        on_ready=lambda url: _announce(url, no_auth=settings.no_auth, own_token=bool(token)),
+        keys=keys,
     )
+
+
+def _keyring(secret: str, *, own_token: bool, worker_token: str | None) -> Keyring:
+    """Return who bears which token: a token that was given stays, one of the file changes with it."""
+    if worker_token is not None and same_token(worker_token, secret):
+        worker_token = None
+    cluster = RotatingToken(secret) if own_token else RotatingToken(secret, token_path(), read=find_token)
+    return Keyring(cluster, worker_token=worker_token, named=NamedTokens(TokenFile(tokens_path())))
 
 
 def _announce(url: str, *, no_auth: bool, own_token: bool) -> None:

@@ -22,9 +22,39 @@ Token = Annotated[
     str | None,
     typer.Option(envvar="GYM_ANYTHING_TOKEN", help="Cluster token; the user's token file when not given."),
 ]
+WorkerToken = Annotated[
+    str | None,
+    typer.Option(
+        envvar="GYM_ANYTHING_WORKER_TOKEN",
+        help="What workers and their master show one another; the cluster token when not given.",
+    ),
+]
+TokenName = Annotated[str, typer.Argument(help="Whose token: letters, digits, '.', '_' and '-'.")]
+MaxEnvsOfName = Annotated[
+    int | None, typer.Option(min=1, max=1_000_000, help="Environments at once; no limit when not given.")
+]
+PriorityMax = Annotated[
+    int, typer.Option(min=0, max=9, help="Highest priority of its creates: a higher one is refused.")
+]
+Expires = Annotated[
+    str | None, typer.Option(help="How long it opens: 90s, 15m, 12h, 30d; for ever when not given.")
+]
 NoAuth = Annotated[bool, typer.Option("--no-auth", help="Serve callers without a token.")]
 Level = Annotated[
     LogLevel | None, typer.Option(case_sensitive=False, help="How much to log: INFO when not given.")
+]
+
+SslCertfile = Annotated[
+    Path | None, typer.Option(help="PEM certificate, with those up to its CA: serve https with it.")
+]
+SslKeyfile = Annotated[
+    Path | None, typer.Option(help="PEM key of the certificate; in the same file when not given.")
+]
+SslCa = Annotated[
+    Path | None,
+    typer.Option(
+        help="PEM file of the CA of the fleet's certificates: masters and workers then ask each other for one."
+    ),
 ]
 
 StateDir = Annotated[

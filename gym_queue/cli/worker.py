@@ -10,7 +10,8 @@ from gym_queue.cli import options
 from gym_queue.cli.common import run_typer, settings_from
 from gym_queue.cli.supervised import follow_parent, tell_ready
 from gym_queue.log import configure_logging
-from gym_queue.settings import WorkerSettings, find_or_make_token
+from gym_queue.settings import WorkerSettings, find_or_make_token, find_token, token_path
+from gym_queue.web.rotation import RotatingToken
 from gym_queue.worker.run import run_worker
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,11 @@ def serve(
     verifier_file: options.VerifierFile = None,
     verifier_processes: options.VerifierProcesses = None,
     verifier_user: options.VerifierUser = None,
+    ssl_certfile: options.SslCertfile = None,
+    ssl_keyfile: options.SslKeyfile = None,
+    ssl_ca: options.SslCa = None,
     token: options.Token = None,
+    worker_token: options.WorkerToken = None,
     no_auth: options.NoAuth = False,
     log_level: options.Level = None,
 ) -> None:
@@ -80,10 +85,13 @@ def serve(
         verifier_file_gb=verifier_file,
         verifier_processes=verifier_processes,
         verifier_user=verifier_user,
+        ssl_certfile=ssl_certfile,
+        ssl_keyfile=ssl_keyfile,
+        ssl_ca=ssl_ca,
         no_auth=no_auth or None,
         log_level=log_level,
     )
-    _run(settings, token)
+    _run(settings, worker_token or token)
 
 
 def _run(settings: WorkerSettings, token: str | None) -> None:
@@ -92,7 +100,13 @@ def _run(settings: WorkerSettings, token: str | None) -> None:
     if settings.skip_kvm_check:
         logger.warning("--skip-kvm-check is deprecated: use --skip-preflight")
         settings = settings.model_copy(update={"skip_preflight": True})
-    run_worker(settings, token or find_or_make_token(), on_ready=tell_ready)
+    run_worker(settings, token or _token_of_file(), on_ready=tell_ready)
+
+
+def _token_of_file() -> str | RotatingToken:
+    """Return the user's cluster token, which changes with its file unless a variable gives it."""
+    secret = find_or_make_token()
+    return RotatingToken(secret, token_path(), read=find_token)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from gym_queue.client.replies import read_model
 from gym_queue.client.retry import Retries
 from gym_queue.client.route import Route, RouteMode, check_mode, choose_route
 from gym_queue.client.transport import Carrier
+from gym_queue.client.trust import Trust
 from gym_queue.errors import GymQueueError, Infrastructure, RequestInvalid
 from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.sessions import CreateReply, CreateRequest
@@ -46,6 +47,7 @@ class Options(TypedDict, total=False):
     route: RouteMode
     on_lost: OnLost
     lease_s: float | None
+    ssl_ca: str | Path | None
 
 
 class MoreOptions(Options, total=False):
@@ -139,6 +141,7 @@ async def open_env(
     token: str | None = None,
     route: RouteMode = "master",
     on_lost: OnLost = "raise",
+    ssl_ca: str | Path | None = None,
     **options: Any,
 ) -> Opened:
     """Open an environment.
@@ -146,7 +149,7 @@ async def open_env(
     Args:
         network: How to wait.
         keep: How to renew its lease.
-        remote_url, timeout, worker_reset_policy, token, route, on_lost: As RemoteGymEnv takes them.
+        remote_url, timeout, worker_reset_policy, token, route, on_lost, ssl_ca: As RemoteGymEnv takes them.
         options: What to open, as ``choose`` takes it; and those of ``build_request``.
     """
     if not timeout > 0:
@@ -159,7 +162,7 @@ async def open_env(
     choice = await network.offload(lambda: choose(**source))  # reads files
     request = build_request(choice, **options)
     given = await network.offload(find_token) if token is None else token
-    home = Carrier(url, given, network)
+    home = Carrier(url, given, network, trust=Trust(ssl_ca))
     opening = Opening(home, request, choice, timeout, worker_reset_policy, route, on_lost, keep)
     try:
         return await opening.open()

@@ -46,6 +46,8 @@ class RemoteGymEnv(BlockingCalls):
             ``info["lost"]``. After three times in one episode it raises.
         lease_s: The worker closes the environment when this process gave no sign of life for so many seconds. They
             are given by all calls, and in the background between them; None needs none.
+        ssl_ca: PEM file of the CA that made the certificates of https servers; None takes ``GYM_ANYTHING_SSL_CA``,
+            else what the system trusts.
 
     Raises:
         RequestInvalid: An argument is not valid.
@@ -54,7 +56,9 @@ class RemoteGymEnv(BlockingCalls):
         Unauthorized: No token, or a wrong one.
         NoCapacity: No worker had a free slot in time.
         NotSupported: ``route`` is ``worker``, and the server does not name it.
-        ConnectionFailed: The server cannot be reached, or hung up.
+        ConnectionFailed: The server cannot be reached, or hung up; TlsFailed, one of these, when it or we have the
+            wrong certificate or none.
+        StartupFailed: The file of ``ssl_ca`` or the token file cannot be used.
         GatewayTimeout: It did not answer in time.
     """
 
@@ -81,6 +85,7 @@ class RemoteGymEnv(BlockingCalls):
         route: RouteMode = "master",
         on_lost: OnLost = "raise",
         lease_s: float | None = LEASE_S,
+        ssl_ca: str | Path | None = None,
     ) -> None:
         opening = open_env(
             BlockingNetwork(),
@@ -105,6 +110,7 @@ class RemoteGymEnv(BlockingCalls):
             route=route,
             on_lost=on_lost,
             lease_s=lease_s,
+            ssl_ca=ssl_ca,
         )
         super().__init__(run_now(opening))
 

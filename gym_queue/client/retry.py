@@ -8,7 +8,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from gym_queue.errors import ConnectionFailed, Infrastructure, NoCapacity, RunnerFailed, RunnerUnavailable
+from gym_queue.errors import (
+    ConnectionFailed,
+    Infrastructure,
+    NoCapacity,
+    RunnerFailed,
+    RunnerUnavailable,
+    TlsFailed,
+)
 
 BASE_PAUSE_S = 0.05
 MAX_PAUSE_S = 2.0
@@ -39,9 +46,9 @@ class Retries:
 RUNNER_S = 30.0
 ONCE = Retries()
 """Calls that must not happen twice, of a server that cannot tell a repetition."""
-KEYED = Retries(reply_s=math.inf)
+KEYED = Retries(reply_s=math.inf, capacity_s=math.inf)
 """Calls with a key, by which the server tells a repetition from a new call: it is carried out once."""
-SAFE = Retries(reply_s=math.inf, runner_s=RUNNER_S)
+SAFE = Retries(reply_s=math.inf, capacity_s=math.inf, runner_s=RUNNER_S)
 """Calls that may happen twice: GETs."""
 BRIEF = Retries(connect_s=2.0)
 """Calls nobody wants to wait for."""
@@ -88,8 +95,10 @@ class Patience:
 
 def failure_kind(error: Infrastructure) -> Kind | None:
     """Return which of the limits of Retries a failure falls under; None when it is final."""
+    if isinstance(error, TlsFailed):
+        return None
     if isinstance(error, ConnectionFailed):
-        return "reply" if error.details["sent"] else "connect"
+        return "reply" if error.details.get("sent", True) else "connect"
     if not error.retryable or error.details.get("http_status") not in RETRYABLE_STATUSES:
         return None
     if isinstance(error, RunnerUnavailable) or error.details.get("hopeless") or error.details.get("replayed"):

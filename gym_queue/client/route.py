@@ -13,7 +13,7 @@ from gym_queue.client.calls import Call
 from gym_queue.client.http1 import check_url
 from gym_queue.client.retry import Retries
 from gym_queue.client.transport import MIN_TIMEOUT_S, Carrier
-from gym_queue.errors import ConnectionFailed, EnvLost, GymQueueError, NotSupported, RequestInvalid
+from gym_queue.errors import ConnectionFailed, EnvLost, GymQueueError, NotSupported, RequestInvalid, TlsFailed
 from gym_queue.protocol.sessions import CreateReply
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Route:
         try:
             return await carry(straight, replace(call, retries=replace(call.retries, connect_s=0.0)))
         except ConnectionFailed as error:
-            if error.details["sent"]:
+            if error.details.get("sent", True):
                 raise
             logger.info("the worker is out of reach, calls go through %s: %s", self._home.url, error)
             self._straight = None
@@ -111,7 +111,7 @@ class Route:
             try:
                 return await carry(straight, replace(call, retries=brief, timeout_s=left_s))
             except ConnectionFailed as error:
-                if error.details["sent"]:
+                if error.details.get("sent", True) or isinstance(error, TlsFailed):
                     raise
                 await self._check_lost(error)
                 if self._home.now() >= give_up:
@@ -165,7 +165,9 @@ async def choose_route(mode: RouteMode, home: Carrier, reply: CreateReply) -> Ro
 
 def _worker_of(home: Carrier, reply: CreateReply) -> Carrier:
     try:
-        return Carrier(check_url(reply.worker_url or ""), reply.env_token or "", home.network)
+        return Carrier(
+            check_url(reply.worker_url or ""), reply.env_token or "", home.network, trust=home.trust
+        )
     except RequestInvalid:
         raise NotSupported(
             f"{home.url} gave {reply.worker_url!r} as the environment's worker: use route='master'"

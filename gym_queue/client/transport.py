@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import ssl
 import time
 import uuid
 from collections import deque
@@ -20,8 +19,10 @@ from gym_queue.client.http1 import ReplyReader, check_url, make_origin, write_re
 from gym_queue.client.network import BlockingNetwork, Network, Stream, run_now
 from gym_queue.client.replies import Reply, check, read_object
 from gym_queue.client.retry import BRIEF, Patience
-from gym_queue.errors import BadReply, ConnectionFailed, GatewayTimeout, Infrastructure
+from gym_queue.client.trust import Trust
+from gym_queue.errors import BadReply, ConnectionFailed, GatewayTimeout, Infrastructure, TlsFailed
 from gym_queue.settings import find_token
+from gym_queue.tls import explain, why_hung_up
 
 __all__ = ["Carrier", "Transport", "check_server", "check_url"]
 
@@ -44,6 +45,7 @@ class Carrier:
         url: Of ``check_url``.
         token: Sent as bearer token; None sends none.
         network: How to wait.
+        trust: What https servers are verified by; None is a Trust without a CA of its own.
         clock: Monotonic time, in seconds.
 
     Raises:
@@ -56,19 +58,21 @@ class Carrier:
         token: str | None,
         network: Network,
         *,
+        trust: Trust | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = url
         self.network = network
         self._clock = clock
         self.origin = make_origin(url, token)
-        self._trust: ssl.SSLContext | None = None
+        self.trust = trust or Trust()
         self._idle: deque[tuple[Stream, float]] = deque()
         self._closed = False
+        self._opened = 0
 
     def over(self, network: Network) -> Carrier:
         """Return another carrier to the same server, with connections of its own."""
-        other = Carrier(self.url, None, network, clock=self._clock)
+        other = Carrier(self.url, None, network, trust=self.trust, clock=self._clock)
         other.origin = self.origin
         return other
 
@@ -158,7 +162,9 @@ class Carrier:
         """Send a request and return its reply; ``keep`` gets the body of a good one, part by part."""
         request_id = uuid.uuid4().hex
         until = self._clock() + timeout_s
-        stream = self._idle_stream() or await self._connect(min(timeout_s, CONNECT_TIMEOUT_S), request_id)
+        is_new = (stream := self._idle_stream()) is None
+        if stream is None:
+            stream = await self._connect(min(timeout_s, CONNECT_TIMEOUT_S), request_id)
         reader = ReplyReader()
         try:
             with self._translated(call, request_id), suppress(BrokenPipeError, ConnectionResetError):
@@ -170,8 +176,10 @@ class Carrier:
                 if keep is not None and reader.status == 200:
                     await keep(reader.take())
                     until = self._clock() + timeout_s
-        except BaseException:
+        except BaseException as error:
             stream.close()
+            if isinstance(error, ConnectionFailed) and is_new and self._opened == 1 and not reader.status:
+                await self._explain_hang_up(error)
             raise
         self._put_back(stream, reusable=reader.reusable)
         return reader.reply(request_id)
@@ -199,14 +207,28 @@ class Carrier:
 
     async def _connect(self, timeout_s: float, request_id: str) -> Stream:
         try:
-            if self.origin.secure and self._trust is None:
-                self._trust = await self.network.offload(ssl.create_default_context)  # reads files
-            return await self.network.connect(self.origin, self._trust, timeout_s)
+            trust = await self.network.offload(self.trust.context) if self.origin.secure else None
+            stream = await self.network.connect(self.origin, trust, timeout_s)
+            self._opened += 1
+            return stream
         except OSError as error:
+            facts = {"request_id": request_id, "sent": False}
+            if (why := explain(error)) is not None:
+                raise TlsFailed(f"cannot connect to {self.url}: {why}", facts) from error
             raise ConnectionFailed(
                 f"cannot connect to {self.url} ({error or 'no answer'}): check the address, and that a master or worker runs there",
-                {"request_id": request_id, "sent": False},
+                facts,
             ) from error
+
+    async def _explain_hang_up(self, failure: ConnectionFailed) -> None:
+        """Raise TlsFailed if the server hung up because of TLS, or of its lack: it could not say so itself."""
+        where = self.origin
+        why = await self.network.offload(
+            lambda: why_hung_up(where.host, where.port, self.trust.files(), secure=where.secure)
+        )
+        if why is not None:
+            facts = {**failure.details, "sent": False}
+            raise TlsFailed(f"cannot connect to {self.url}: {why}", facts) from failure
 
     @contextmanager
     def _translated(self, call: Call, request_id: str) -> Iterator[None]:
@@ -222,6 +244,8 @@ class Carrier:
                 raise GatewayTimeout(
                     f"{what} had no answer within {call.timeout_s:g} s: give a longer timeout", facts
                 ) from error
+            if (why := explain(error)) is not None:  # TLS 1.3 refuses a caller after the handshake
+                raise TlsFailed(f"cannot connect to {self.url}: {why}", {**facts, "sent": False}) from error
             raise ConnectionFailed(
                 f"{what}: the connection broke ({error}); the call may or may not have been carried out",
                 {**facts, "sent": True},
@@ -241,6 +265,7 @@ class Transport:
         token: Sent as bearer token; None sends none.
         sleep: Pauses between repetitions, in seconds.
         clock: Monotonic time, in seconds.
+        trust: As Carrier's.
 
     Raises:
         RequestInvalid: The token cannot be sent.
@@ -253,8 +278,9 @@ class Transport:
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        trust: Trust | None = None,
     ) -> None:
-        self._carrier = Carrier(url, token, BlockingNetwork(sleep), clock=clock)
+        self._carrier = Carrier(url, token, BlockingNetwork(sleep), clock=clock, trust=trust)
 
     def send(self, call: Call) -> dict[str, Any]:
         """See Carrier.send."""

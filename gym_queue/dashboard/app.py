@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from gym_queue.dashboard.pages import OPEN_PATHS, add_pages
 from gym_queue.errors import BadReply, MasterUnreachable
+from gym_queue.tls import TlsFiles, explain, verify_of
 from gym_queue.version import __version__
 from gym_queue.web.auth import TokenMiddleware, same_token
 from gym_queue.web.errors import install_error_handlers
@@ -27,12 +28,19 @@ class MasterReader:
     Args:
         master_url: Its URL, without credentials.
         token: Sent to the master, and to nobody else; None sends none.
+        tls: What an https master is verified by.
+
+    Raises:
+        StartupFailed: A file of ``tls`` cannot be used.
     """
 
-    def __init__(self, master_url: str, token: str | None) -> None:
+    def __init__(self, master_url: str, token: str | None, *, tls: TlsFiles | None = None) -> None:
         self.url = master_url.rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.AsyncClient(headers=headers, timeout=READ_TIMEOUT_S, trust_env=False)
+        verify = verify_of(tls or TlsFiles())
+        self._client = httpx.AsyncClient(
+            headers=headers, timeout=READ_TIMEOUT_S, trust_env=False, verify=verify
+        )
 
     async def read(self, path: str) -> bytes:
         """Return the JSON that the master answers.
@@ -44,7 +52,7 @@ class MasterReader:
         try:
             reply = await self._client.get(self.url + path)
         except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
+            reason = explain(error) or str(error) or type(error).__name__
             raise MasterUnreachable(
                 f"the master at {self.url} does not answer ({reason}): is it running, and is --master-url right?"
             ) from error

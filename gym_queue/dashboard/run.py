@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from gym_queue.dashboard.app import MasterReader, make_dashboard_app
 from gym_queue.errors import RequestInvalid
 from gym_queue.settings import DEFAULT_DASHBOARD_PORT
+from gym_queue.tls import TlsFiles
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals, shown_host
 
 START_TIMEOUT_S = 30.0
@@ -27,6 +28,8 @@ class DashboardOptions:
     token: str | None = field(default=None, repr=False)
     """Shown to the master, and asked of callers unless ``no_auth``."""
     no_auth: bool = False
+    tls: TlsFiles = field(default_factory=TlsFiles)
+    """What an https master is verified by, and the certificate to show it."""
 
     @property
     def access_token(self) -> str | None:
@@ -49,7 +52,7 @@ class Dashboard:
 
     async def start(self) -> None:
         """Serve from now on."""
-        master = MasterReader(self._options.master_url, self._options.token)
+        master = MasterReader(self._options.master_url, self._options.token, tls=self._options.tls)
         self._stack.push_async_callback(master.close)
         server = HttpServer(make_dashboard_app(master, access_token=self._options.access_token), self._bound)
         self._stack.push_async_callback(server.stop)

@@ -1,4 +1,4 @@
-"""Letting workers in: one live process for each worker id."""
+"""Letting workers in: one live process for each worker id, and no other in its place."""
 
 from __future__ import annotations
 
@@ -25,13 +25,19 @@ class Admission:
         self._fleet = fleet
         self._client = client
 
-    async def admit(self, registration: Registration) -> None:
+    async def admit(self, registration: Registration, *, proven: bool = True) -> None:
         """Take a worker in; one that was started anew under its id gets in at once.
+
+        Args:
+            registration: What it says of itself.
+            proven: Whether nothing speaks against its being who registered under this id before; if not, the one
+                that did must be gone, wherever the new one says that it serves.
 
         Raises:
             Conflict: Another worker lives under this id.
         """
-        worker_id, rival_url = registration.worker_id, self._fleet.rival_url(registration)
+        worker_id = registration.worker_id
+        rival_url = self._fleet.rival_url(registration) if proven else self._fleet.url(worker_id)
         if rival_url is not None and await self._lives(rival_url, worker_id):
             raise Conflict(
                 f"another worker, at {rival_url}, is alive under the id {worker_id}: give each its own with --worker-id"

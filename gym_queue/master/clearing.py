@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gym_queue.errors import Cancelled
+from gym_queue.errors import Cancelled, NoCapacity
+from gym_queue.master.waiting import RETRY_AFTER_S
 
 Closing = Callable[[str], asyncio.Future[None] | None]
 """Returns what ends with the close of an environment that is under way elsewhere."""
@@ -44,12 +45,25 @@ class Clearing:
                 del self._undoing[env_id]
             undoing.set_result(None)
 
-    async def wait(self, env_id: str) -> None:
+    async def wait(self, env_id: str, timeout_s: float) -> None:
         """Wait until nothing of this id is being closed.
 
         Raises:
             Cancelled: The create was called off meanwhile.
+            NoCapacity: It was not closed in time.
         """
+        if env_id not in self._undoing and self._stray(env_id) is None:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wait(env_id)
+        except TimeoutError:
+            raise NoCapacity(
+                f"environment {env_id} cannot be created in {timeout_s:g} s: its predecessor is still being closed",
+                {"retry_after_s": RETRY_AFTER_S},
+            ) from None
+
+    async def _wait(self, env_id: str) -> None:
         while (busy := self._undoing.get(env_id) or self._stray(env_id)) is not None:
             off: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters[env_id].add(off)

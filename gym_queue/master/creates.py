@@ -21,6 +21,7 @@ from gym_queue.log import log_ids
 from gym_queue.master.clearing import Clearing
 from gym_queue.master.dispatch import Dispatcher
 from gym_queue.master.facts import Notes
+from gym_queue.master.fairshare import Order, by_arrival
 from gym_queue.master.fleet import Fleet
 from gym_queue.master.placement import Placement, Unplaceable, could_ever, place
 from gym_queue.master.records import WorkerSnapshot
@@ -68,6 +69,7 @@ class Creates:
         unclaimed: Environments of such creates that were opened, and not asked for yet.
         clearing: What is being closed; a create of the same id waits for that.
         notes: Where what must outlive this master is written down.
+        order: Says who is served first; by priority, then arrival, when not given.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Creates:
         unclaimed: Unclaimed | None = None,
         clearing: Clearing | None = None,
         notes: Notes | None = None,
+        order: Order = by_arrival,
     ) -> None:
         self._fleet, self._routes = fleet, routes
         self._celery, self._http = celery, http
@@ -94,7 +97,7 @@ class Creates:
         self._clock = clock
         self._wait_for_workers, self._return_s = wait_for_workers, return_s
         self._unclaimed = unclaimed or Unclaimed()
-        self._list = WaitingList(notes, clock=clock, wall=wall)
+        self._list = WaitingList(notes, clock=clock, wall=wall, order=order)
         self._clearing = clearing or Clearing()
         self._refusals = Refusals(clock)
         self._full: dict[str, float] = {}
@@ -114,7 +117,7 @@ class Creates:
         if request.env_id is None:
             request = request.model_copy(update={"env_id": str(uuid.uuid4())})
         env_id, digest = str(request.env_id), digest_of(request)
-        await self._clearing.wait(env_id)
+        await self._clearing.wait(env_id, self._limit_s(request))
         if self._is_stopping:
             raise shutting_down()
         if (route := self._routes.find_created(env_id)) is not None:
@@ -160,10 +163,14 @@ class Creates:
 
     def pump(self) -> None:
         """Place whatever can be placed, in the queue's order; who waits for something else is not held up."""
-        blocked: set[str] = set()
+        blocked: dict[str, dict[str, str]] = {}
         workers: Sequence[WorkerSnapshot] | None = None
+        now = self._clock()
         for waiting in self.queue():
-            if waiting.awaits in blocked or waiting.answer.done() or waiting.not_before > self._clock():
+            if waiting.answer.done() or waiting.not_before > now:
+                continue
+            if (why_not := blocked.get(waiting.awaits)) is not None:
+                waiting.why_not = {**why_not, **waiting.excluded} if waiting.excluded else why_not
                 continue
             if (route := self._routes.find_created(waiting.env_id)) is not None:
                 self._answer(waiting, route)  # a worker reported it after a restart
@@ -180,15 +187,14 @@ class Creates:
             if found.hopeless and not self._wait_for_workers:
                 self._fail(waiting, self._hopeless(waiting, workers))
             elif not barred:
-                blocked.add(waiting.awaits)
+                blocked[waiting.awaits] = waiting.why_not
 
     def tick(self) -> None:
         """Refuse creates that waited too long, place those whose pause is over, give up workers that fell silent."""
         now = self._clock()
         for waiting in self.queue():
-            limit_s = waiting.request.queue_timeout_s
             waited_s = now - waiting.since
-            if waited_s > (self._queue_timeout_s if limit_s is None else limit_s):
+            if waited_s > self._limit_s(waiting.request):
                 self._fail(waiting, no_capacity(f"no slot came free in {waited_s:.0f} s", waiting))
             elif not waiting.callers and not waiting.is_wanted(now):
                 self._list.drop(waiting.env_id)
@@ -229,6 +235,9 @@ class Creates:
                 self._send(waiting, sent_to)
         self.pump()
         return len(self._list.all())
+
+    def _limit_s(self, request: CreateRequest) -> float:
+        return self._queue_timeout_s if request.queue_timeout_s is None else request.queue_timeout_s
 
     def _admit(self, request: CreateRequest, digest: str) -> Waiting:
         waiting = self._list.add(request, digest)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -13,6 +12,7 @@ from gym_queue.errors import WorkerNotFound
 from gym_queue.master.doubts import Circumstances, is_doubtful
 from gym_queue.master.facts import GONE, WORKER, NoNotes, Notes, WorkerFact
 from gym_queue.master.memory import Memory
+from gym_queue.master.records import FleetTimes as FleetTimes
 from gym_queue.master.records import WorkerRecord, WorkerSnapshot, entry_of, snapshot_of
 from gym_queue.master.reports import Reports
 from gym_queue.master.routes import Routes, RouteState
@@ -28,15 +28,6 @@ SILENT_AFTER = 2
 """Unanswered questions after which what is on its way to a worker may be sent elsewhere."""
 RECOVERY_BEATS = 3
 """For how many heartbeats after a restart an unknown environment may be one that a worker is yet to report."""
-
-
-@dataclass(frozen=True, slots=True)
-class FleetTimes:
-    """When a silent worker is unhealthy, then dead, and how often it should speak; seconds."""
-
-    heartbeat_s: float = 5.0
-    unhealthy_s: float = 30.0
-    dead_s: float = 90.0
 
 
 class Fleet:
@@ -77,6 +68,7 @@ class Fleet:
         self._gone = Memory(GONE, Registration, self._notes, limit=GONE_KEPT)
         self._reports = Reports(routes, heartbeat_s=times.heartbeat_s, clock=clock)
         self._newest_signal = 0.0
+        self._recovering_until = 0.0
         self._workers: dict[str, WorkerRecord] = {}
         self._processes = itertools.count()
 
@@ -102,6 +94,9 @@ class Fleet:
                 routes = self._routes.of_worker(worker_id)
                 record.inherited = frozenset(r.env_id for r in routes if r.state is RouteState.READY)
                 self.on_lost(worker_id, frozenset())
+                if "env_ids" in registration.model_fields_set:  # else its heartbeat says what it has
+                    has = frozenset(registration.env_ids)
+                    self._reports.take_all(record, has, frozenset(), self.on_stray)
         for env_id in registration.env_ids:
             self._reports.take(self._workers[worker_id], env_id, self.on_stray)
         self.on_change()
@@ -113,6 +108,11 @@ class Fleet:
             return None  # two processes cannot serve at one address: the old one is gone
         fresh = self._clock() - record.seen < 2 * self.times.heartbeat_s
         return record.url if fresh and not record.dead else None
+
+    def url(self, worker_id: str) -> str | None:
+        """Return where a worker serves; None when there is none that lives."""
+        record = self._workers.get(worker_id)
+        return None if record is None or record.dead else record.url
 
     def process(self, worker_id: str) -> int | None:
         """Return what tells a worker's process from earlier ones under its id; None when there is no such worker."""
@@ -266,8 +266,15 @@ class Fleet:
     @property
     def is_recovering(self) -> bool:
         """Whether a worker of an earlier master may still report environments that this one does not know."""
-        limit = self._clock() - RECOVERY_BEATS * self.times.heartbeat_s
-        return any(r.is_restored and not r.dead and r.seen > limit for r in self._workers.values())
+        now = self._clock()
+        limit = now - RECOVERY_BEATS * self.times.heartbeat_s
+        return now < self._recovering_until or any(
+            r.is_restored and not r.dead and r.seen > limit for r in self._workers.values()
+        )
+
+    def await_reports(self) -> None:
+        """Expect unknown workers with unknown environments: what an earlier master wrote down could not be read."""
+        self._recovering_until = self._clock() + RECOVERY_BEATS * self.times.heartbeat_s
 
     def restore(self, facts: Mapping[str, Mapping[str, str]]) -> int:
         """Take back the workers that an earlier master wrote down: they count as alive until they are silent.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from fastapi import FastAPI, Request
@@ -13,26 +13,32 @@ from starlette.types import ASGIApp
 
 from gym_queue.errors import EnvNotFound, MasterRecovering, RequestInvalid
 from gym_queue.master import overview
+from gym_queue.master.access import OPERATOR, Access, AccessMiddleware, Caller, Keyring, Role
+from gym_queue.master.addresses import check_worker_url
 from gym_queue.master.admission import Admission
 from gym_queue.master.bodylimit import BodyLimitMiddleware
 from gym_queue.master.creates import Creates
 from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.fleet import Fleet
+from gym_queue.master.ownership import Ownership
 from gym_queue.master.routes import CLOSED, Routes, RouteState
+from gym_queue.master.workersecrets import WorkerSecrets
 from gym_queue.protocol import fleet as wire
 from gym_queue.protocol.sessions import CreateReply, CreateRequest
 from gym_queue.stats.tasks import TaskStats
 from gym_queue.version import __version__
-from gym_queue.web.auth import TokenMiddleware, same_token
+from gym_queue.web.attempts import AttemptsMiddleware
 from gym_queue.web.errors import install_error_handlers
 from gym_queue.web.gone import unless_gone
+from gym_queue.web.idempotency import id_for, key_of
 from gym_queue.web.requestid import RequestIdMiddleware
+from gym_queue.web.rotation import RotatingToken
 
-UNFORWARDED = (b"%", b"/.", b"#")
-"""In a path that names an environment: the gateway forwards none of these."""
 LOOPBACK = ("127.0.0.1", "::1")
 OPERATOR_WAITS_S = 0.5
 """How long a reply to an operator may wait for the state to be written."""
+UNFORWARDED = (b"%", b"/.", b"#")
+"""In a path that names an environment: the gateway forwards none of these."""
 ENV_ID_CHARS = 128
 """Longest id an environment may have, as ENV_ID_PATTERN says."""
 
@@ -53,14 +59,16 @@ class MasterParts:
     started_at: float
     wait_written: Callable[[float], bool]
     """Waits, at most so many seconds, until what was decided would outlive this master; not for the loop."""
+    access: Access | None = None
+    """Decides over callers; None knows ``token`` alone."""
+    secrets: WorkerSecrets = field(default_factory=WorkerSecrets)
 
-    def gateway_closes(self, env_id: str) -> bool:
-        """Return whether a client's close of an environment is at its worker."""
-        exchanges = [connection.exchange for connection in self.gateway.connections]
-        return any(
-            exchange is not None and exchange.call == "close" and exchange.route.env_id == env_id
-            for exchange in exchanges
-        )
+    def access_or_default(self) -> Access:
+        """Return what decides over callers."""
+        if self.access is not None:
+            return self.access
+        keys = Keyring(RotatingToken(self.token)) if self.token else None
+        return Access(keys, Ownership(self.routes))
 
 
 def make_master_app(
@@ -74,17 +82,17 @@ def make_master_app(
         open_paths: Paths that need no token.
     """
     app = FastAPI(title="Gym Queue master", version=__version__, docs_url=None, redoc_url=None)
+    access = parts.access_or_default()
     install_error_handlers(app)
-    _add_status(app, parts)
+    _add_status(app, parts, access)
     _add_workers(app, parts)
     add_pages(app)
-    _add_envs(app, parts)
-    token = parts.token
-    check = (lambda _path, given: same_token(given, token)) if token else None
-    return RequestIdMiddleware(TokenMiddleware(BodyLimitMiddleware(app), check=check, open_paths=open_paths))
+    _add_envs(app, parts, access)
+    guarded = AccessMiddleware(BodyLimitMiddleware(app), access, open_paths=open_paths)
+    return RequestIdMiddleware(AttemptsMiddleware(guarded, access.attempts))
 
 
-def _add_status(app: FastAPI, parts: MasterParts) -> None:
+def _add_status(app: FastAPI, parts: MasterParts, access: Access) -> None:
     @app.get("/health")
     async def health() -> dict[str, Any]:
         """Whether the master serves, and how much of a fleet it has."""
@@ -116,11 +124,13 @@ def _add_status(app: FastAPI, parts: MasterParts) -> None:
         return parts.tasks.summary()
 
     @app.get("/queue")
-    async def queue() -> dict[str, Any]:
-        """The creates that wait for a slot, first to be served first."""
-        waiting = parts.creates.queue()
+    async def queue(http: Request) -> dict[str, Any]:
+        """The creates that wait for a slot, first to be served first; a named client sees its own, in their places."""
+        waiting, mine = parts.creates.queue(), _is_shown(_caller(http), access)
         return {
-            "waiting": [overview.describe(create, at) for at, create in enumerate(waiting)],
+            "waiting": [
+                overview.describe(create, at) for at, create in enumerate(waiting) if mine(create.env_id)
+            ],
             "total": len(waiting),
         }
 
@@ -131,31 +141,39 @@ def _add_workers(app: FastAPI, parts: MasterParts) -> None:
     @app.post("/workers/register", status_code=201)
     async def register(request: wire.Registration, http: Request) -> wire.Registered:
         """Take a worker into the fleet."""
-        await parts.admission.admit(request)
         peer = http.client.host if http.client else ""
+        await check_worker_url(request.url, peer)
+        given = http.headers.get(wire.SECRET_HEADER)
+        await parts.admission.admit(request, proven=parts.secrets.is_proven(request.worker_id, given))
         return wire.Registered(
             worker_id=request.worker_id,
             master_time=time.time(),
             broker_url=parts.broker_url_for(http.url.hostname or "", peer),
             heartbeat_s=fleet.times.heartbeat_s,
+            worker_secret=parts.secrets.issue(request.worker_id, given, will_bear=request.bears_secret),
         )
 
     @app.post("/workers/heartbeat")
-    async def heartbeat(request: wire.Heartbeat) -> dict[str, Any]:
-        """Take a worker's sign of life."""
+    async def heartbeat(request: wire.Heartbeat, http: Request) -> dict[str, Any]:
+        """Take a worker's sign of life, from the one that registered."""
+        parts.secrets.check(request.worker_id, http.headers.get(wire.SECRET_HEADER))
         fleet.heartbeat(request)
         return {"status": "ok", "master_time": time.time()}
 
     @app.post("/workers/deregister")
-    async def deregister(request: wire.WorkerRef) -> dict[str, str]:
-        """Let a worker go."""
+    async def deregister(request: wire.WorkerRef, http: Request) -> dict[str, str]:
+        """Let a worker go, at its own word."""
+        parts.secrets.check(request.worker_id, http.headers.get(wire.SECRET_HEADER))
         reason = request.reason or "no reason given"
         fleet.deregister(request.worker_id, f"its worker {request.worker_id} left ({reason})")
+        parts.secrets.forget(request.worker_id)
         return {"status": "deregistered"}
 
     @app.post("/workers/drain")
-    async def drain(request: wire.WorkerRef) -> dict[str, Any]:
-        """Send a worker no more environments."""
+    async def drain(request: wire.WorkerRef, http: Request) -> dict[str, Any]:
+        """Send a worker no more environments: at an operator's word, or its own."""
+        if _caller(http).role is not Role.CLUSTER:
+            parts.secrets.check(request.worker_id, http.headers.get(wire.SECRET_HEADER))
         return await _set_draining(parts, request.worker_id, draining=True)
 
     @app.post("/workers/undrain")
@@ -169,32 +187,39 @@ def _add_workers(app: FastAPI, parts: MasterParts) -> None:
         return _cluster(parts)
 
 
-def _add_envs(app: FastAPI, parts: MasterParts) -> None:
+def _add_envs(app: FastAPI, parts: MasterParts, access: Access) -> None:
     @app.post("/envs/create", status_code=201)
     async def create(request: CreateRequest, http: Request) -> CreateReply:
         """Create an environment on a worker that can run it, waiting for a slot if need be."""
-        return await unless_gone(http, parts.creates.create(request))
+        key, caller = key_of(http), _caller(http)
+        env_id = request.env_id or id_for(key, owner=caller.name)
+        request = request.model_copy(update={"env_id": env_id})
+        with access.creating(caller, request):
+            reply = await unless_gone(http, parts.creates.create(request))
+            access.ownership.put(reply.env_id, access.ownership.owner(env_id))
+        return reply
 
     @app.get("/envs/list")
-    async def list_envs() -> dict[str, Any]:
-        """Where the environments are."""
-        return overview.list_envs(parts.fleet, parts.routes)
+    async def list_envs(http: Request) -> dict[str, Any]:
+        """Where the environments are; a named client sees its own."""
+        mine = _is_shown(_caller(http), access)
+        return overview.list_envs(parts.fleet, parts.routes, is_shown=mine)
 
     @app.get("/envs/{env_id}")
     async def show(env_id: str) -> dict[str, Any]:
         """Where one environment is in its life."""
         if len(env_id) > ENV_ID_CHARS:
             _refuse(parts, env_id)
-        found = overview.show_env(
-            parts.creates, parts.routes, env_id, is_closing=parts.gateway_closes(env_id)
-        )
+        is_closing = parts.gateway.closes(env_id)
+        found = overview.show_env(parts.creates, parts.routes, env_id, is_closing=is_closing)
         if found is None:
             _refuse(parts, env_id)
         return found
 
     @app.post("/envs/{env_id}/close")
-    async def close(env_id: str) -> dict[str, str]:
+    async def close(env_id: str, http: Request) -> dict[str, str]:
         """End an environment, or give up its create; of one that has ended, however it did, nothing is left to end."""
+        key_of(http)  # refused when it is none, as the worker does
         if not parts.creates.cancel(env_id):
             if parts.routes.find(env_id) is not None or parts.routes.ended(env_id) is None:
                 _refuse(parts, env_id)
@@ -208,6 +233,17 @@ def _add_envs(app: FastAPI, parts: MasterParts) -> None:
         """Say why a call was not forwarded: those of routed environments never come here."""
         _check_late(parts, env_id, http.scope["raw_path"])
         _refuse(parts, env_id)
+
+
+def _caller(http: Request) -> Caller:
+    """Return who makes a request; open paths have no caller, and show the same to all."""
+    caller: Caller = http.scope.get("caller", OPERATOR)
+    return caller
+
+
+def _is_shown(caller: Caller, access: Access) -> Callable[[str], bool]:
+    """Return what tells whether a caller may see that an environment is there."""
+    return lambda env_id: caller.role is Role.CLUSTER or access.ownership.owner(env_id) == caller.name
 
 
 async def _set_draining(parts: MasterParts, worker_id: str, *, draining: bool) -> dict[str, Any]:
@@ -225,6 +261,17 @@ async def _set_draining(parts: MasterParts, worker_id: str, *, draining: bool) -
     }
 
 
+def _check_late(parts: MasterParts, env_id: str, path: bytes) -> None:
+    """Let a call be made again whose environment came to be known after the gateway had looked for it."""
+    route = parts.routes.find(env_id)
+    if route is None or route.state is not RouteState.READY or any(mark in path for mark in UNFORWARDED):
+        return
+    raise MasterRecovering(
+        f"environment {env_id} was reported by its worker just now, after this call came: try again",
+        {"sent": False},
+    )
+
+
 def _refuse(parts: MasterParts, env_id: str) -> NoReturn:
     """Say why a call about an environment cannot be forwarded."""
     if len(env_id) > ENV_ID_CHARS:
@@ -237,6 +284,11 @@ def _refuse(parts: MasterParts, env_id: str) -> NoReturn:
         raise EnvNotFound(
             f"environment {env_id} is queued at position {position}, 0 being the next: wait for its create to be answered",
             {"state": "queued", "position": position},
+        )
+    if waiting is not None and waiting.wanted_until:
+        raise MasterRecovering(
+            f"the master has just restarted, and environment {env_id} is being looked for on its worker: try again",
+            {"sent": False, "retry_after_s": 0.2},
         )
     known = parts.routes.find(env_id) or waiting or parts.routes.ended(env_id)
     if known is None and parts.fleet.is_recovering:
@@ -254,15 +306,4 @@ def _cluster(parts: MasterParts) -> dict[str, Any]:
         parts.routes,
         queue_length=len(parts.creates.queue()),
         endpoint_stats=parts.gateway.stats.summary(),
-    )
-
-
-def _check_late(parts: MasterParts, env_id: str, path: bytes) -> None:
-    """Let a call be made again whose environment came to be known after the gateway had looked for it."""
-    route = parts.routes.find(env_id)
-    if route is None or route.state is not RouteState.READY or any(mark in path for mark in UNFORWARDED):
-        return
-    raise MasterRecovering(
-        f"environment {env_id} was reported by its worker just now, after this call came: try again",
-        {"sent": False},
     )

@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 
 from gym_queue.broker.store import Store
-from gym_queue.errors import Infrastructure
+from gym_queue.errors import BrokerUnavailable, Infrastructure
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ class Journal:
         self._all_written.set()
         self._stopping = threading.Event()
         self._replace = False
+        self.is_unread = False
+        """Whether an earlier run may have written down what ``load`` could not read."""
         self._is_away = False
         self._thread: threading.Thread | None = None
 
@@ -56,7 +58,10 @@ class Journal:
             raw = self._store.load()
         except Infrastructure as error:
             logger.warning("starting without what an earlier run may have written down: %s", error)
-            self._replace = True
+            self.is_unread = True
+            self._replace = not isinstance(
+                error, BrokerUnavailable
+            )  # one that is away has it still: add to it
             return facts
         for name, text in raw.items():
             kind, _, key = name.partition(":")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gym_queue.master.creates import Creates
@@ -51,8 +51,10 @@ def cluster(fleet: Fleet, routes: Routes, *, queue_length: int, endpoint_stats: 
     }
 
 
-def list_envs(fleet: Fleet, routes: Routes) -> dict[str, Any]:
-    """Return what ``/envs/list`` shows."""
+def list_envs(
+    fleet: Fleet, routes: Routes, *, is_shown: Callable[[str], bool] = lambda _env_id: True
+) -> dict[str, Any]:
+    """Return what ``/envs/list`` shows, of the environments that may be shown."""
     status = {entry.worker_id: entry.status for entry in fleet.entries()}
     found = {
         route.env_id: {
@@ -61,7 +63,7 @@ def list_envs(fleet: Fleet, routes: Routes) -> dict[str, Any]:
             "worker_status": status.get(route.worker_id),
         }
         for route in routes.all()
-        if route.state is RouteState.READY
+        if route.state is RouteState.READY and is_shown(route.env_id)
     }
     return {"environments": found, "total": len(found)}
 

@@ -10,6 +10,15 @@ from gym_queue.master.routes import Route, RouteState
 from gym_queue.protocol.fleet import Registration, WorkerEntry, WorkerStatus
 
 
+@dataclass(frozen=True, slots=True)
+class FleetTimes:
+    """When a silent worker is unhealthy, then dead, and how often it should speak; seconds."""
+
+    heartbeat_s: float = 5.0
+    unhealthy_s: float = 30.0
+    dead_s: float = 90.0
+
+
 @dataclass(slots=True)
 class WorkerRecord:
     """What the master knows of one worker; only Fleet changes it."""

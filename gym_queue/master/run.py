@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import celery
 import httpx
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gym_queue.broker.app import make_app
 from gym_queue.broker.embedded import EmbeddedBroker
@@ -20,6 +22,7 @@ from gym_queue.broker.events import EventListener
 from gym_queue.broker.replies import ReplyListener
 from gym_queue.broker.sender import Sender
 from gym_queue.broker.url import safe_url
+from gym_queue.master.access import Access, Keyring
 from gym_queue.master.admission import Admission
 from gym_queue.master.clearing import Clearing
 from gym_queue.master.closing import Closer
@@ -27,21 +30,29 @@ from gym_queue.master.creates import Creates
 from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.deadqueues import DeadQueues
 from gym_queue.master.dispatch import CeleryDispatcher, HttpDispatcher
+from gym_queue.master.fairshare import FairShare
 from gym_queue.master.fleet import Fleet, FleetTimes
 from gym_queue.master.http import LOOPBACK, MasterParts, make_master_app
 from gym_queue.master.journal import Journal
+from gym_queue.master.ownership import Ownership
 from gym_queue.master.routes import Routes
-from gym_queue.master.state import Place, place_of, restore, store_of
+from gym_queue.master.state import Place, hold, is_in_folder, place_of, restore, store_of
 from gym_queue.master.unclaimed import Unclaimed
 from gym_queue.master.watch import TIMEOUT_S, Watch
+from gym_queue.master.workersecrets import WorkerSecrets
 from gym_queue.settings import MasterSettings
 from gym_queue.stats.tasks import TaskStats
+from gym_queue.tls import server_context, verify_of
+from gym_queue.web.rotation import GRACE_S, RotatingToken
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals, shown_host
+from gym_queue.web.tls import RequireCertificate, telling_certificates
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 START_TIMEOUT_S = 60.0
+WORKER_CALLS = ("/workers/register", "/workers/heartbeat", "/workers/deregister")
+"""What workers alone call: under mutual TLS, with a certificate."""
 NODE_PREFIX = "gym@"
 """Before the worker's id in the names of Celery nodes."""
 
@@ -62,6 +73,10 @@ class Master:
         bound: Where to listen.
         add_pages: Adds the dashboard's pages to the app.
         open_paths: Paths that need no token.
+        keys: Who bears which token; None knows ``token`` alone.
+
+    Raises:
+        StartupFailed: A file of ``settings.tls`` cannot be used.
     """
 
     def __init__(
@@ -72,12 +87,15 @@ class Master:
         *,
         add_pages: Callable[[FastAPI], None],
         open_paths: frozenset[str],
+        keys: Keyring | None = None,
     ) -> None:
         self._settings = settings
-        self._token = token
+        self._keys = keys or Keyring(RotatingToken(token))
         self._bound = bound
         self._add_pages, self._open_paths = add_pages, open_paths
         self._stack = AsyncExitStack()
+        self._tls = server_context(settings.tls, asks=ssl.CERT_OPTIONAL)
+        self._verify: ssl.SSLContext | Literal[True] = verify_of(settings.tls)
         self._broker: EmbeddedBroker | None = None
 
     async def start(self) -> None:
@@ -98,8 +116,10 @@ class Master:
 
     async def _start(self) -> None:
         settings, place = self._settings, place_of(self._settings, self._bound.getsockname()[1])
+        if is_in_folder(settings):
+            self._stack.enter_context(hold(place))
         broker_url = settings.broker_url or await self._start_broker(place)
-        app = make_app(broker_url, name="gym_queue.master")
+        app = make_app(broker_url, name="gym_queue.master", ca=settings.ssl_ca)
         is_fake = broker_url.startswith("redis+socket:") and self._broker is not None
         journal = Journal(store_of(place, app, broker_url, is_fake=is_fake))
         facts = await asyncio.to_thread(journal.load, fresh=settings.fresh)
@@ -108,10 +128,11 @@ class Master:
         times = FleetTimes(settings.heartbeat_s, settings.heartbeat_timeout_s, settings.dead_timeout_s)
         routes, tasks = Routes(notes=journal), TaskStats()
         fleet = Fleet(routes, times, notes=journal)
-        headers = {"Authorization": f"Bearer {self._token}"}
+        ownership, secrets = Ownership(routes, journal), WorkerSecrets(journal)
+        headers = {"Authorization": f"Bearer {self._keys.fleet_token}"}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
         client = await self._stack.enter_async_context(
-            httpx.AsyncClient(headers=headers, limits=limits, trust_env=False)
+            httpx.AsyncClient(headers=headers, limits=limits, trust_env=False, verify=self._verify)
         )
         closer, watch = Closer(client), await self._make_watch(fleet)
         self._stack.callback(closer.stop)
@@ -128,17 +149,18 @@ class Master:
             unclaimed=Unclaimed(closer.is_unused),
             clearing=Clearing(closer.stray),
             notes=journal,
+            order=FairShare(ownership.owner, ownership.running).order,
         )
+        ownership.is_waiting = lambda env_id: creates.find(env_id) is not None
         fleet.on_change, fleet.on_stray, fleet.on_suspect = creates.pump, closer.close_stray, watch.ask
         fleet.on_lost = _on_lost(creates, dead_queues)
-        restore(facts, fleet, routes, creates)
+        ownership.restore(facts)
+        secrets.restore(facts)
+        restore(facts, fleet, routes, creates, is_unread=journal.is_unread)
         self._keep(tick_for_ever(fleet, creates, watch))
-        asked = None if settings.no_auth else self._token
-        gateway = Gateway(
-            routes, fleet, token=asked, worker_token=self._token, timeout_s=settings.proxy_timeout_s
-        )
-        gateway.start()
-        self._stack.push_async_callback(gateway.close)
+        access = Access(None if settings.no_auth else self._keys, ownership)
+        gateway = self._start_gateway(routes, fleet, access)
+        self._keep(self._keys.follow(lambda: self._on_rotated(gateway, client)))
         admission = Admission(fleet, client)
         await self._serve(
             MasterParts(
@@ -149,16 +171,50 @@ class Master:
                 gateway,
                 tasks,
                 self._broker_url_for,
-                asked,
+                self._asked,
                 time.time(),
                 journal.wait_written,
+                access,
+                secrets,
             )
         )
+
+    @property
+    def _asked(self) -> str | None:
+        """The token asked of callers; None lets everybody in."""
+        return None if self._settings.no_auth else self._keys.cluster.current
+
+    def _start_gateway(self, routes: Routes, fleet: Fleet, access: Access) -> Gateway:
+        gateway = Gateway(
+            routes,
+            fleet,
+            token=self._asked,
+            worker_token=self._keys.fleet_token,
+            timeout_s=self._settings.proxy_timeout_s,
+            verify=self._verify,
+            others=access.opens_env,
+        )
+        gateway.start()
+        self._stack.push_async_callback(gateway.close)
+        return gateway
+
+    def _on_rotated(self, gateway: Gateway, client: httpx.AsyncClient) -> None:
+        """Go over to a new cluster token: towards clients now, towards workers once they have surely seen it."""
+        gateway.expect(self._asked)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(GRACE_S / 2, self._show_workers, gateway, client)
+        self._stack.callback(timer.cancel)
+
+    def _show_workers(self, gateway: Gateway, client: httpx.AsyncClient) -> None:
+        gateway.show_workers(self._keys.fleet_token)
+        client.headers["Authorization"] = f"Bearer {self._keys.fleet_token}"
 
     async def _make_watch(self, fleet: Fleet) -> Watch:
         """Return what asks workers whether they live, each on a new connection: an old one would not tell."""
         limits = httpx.Limits(max_keepalive_connections=0)
-        client = await self._stack.enter_async_context(httpx.AsyncClient(limits=limits, trust_env=False))
+        client = await self._stack.enter_async_context(
+            httpx.AsyncClient(limits=limits, trust_env=False, verify=self._verify)
+        )
         return Watch(fleet, client, timeout_s=min(TIMEOUT_S, self._settings.heartbeat_s))
 
     async def _start_celery(
@@ -188,7 +244,10 @@ class Master:
 
     async def _serve(self, parts: MasterParts) -> None:
         app = make_master_app(parts, add_pages=self._add_pages, open_paths=self._open_paths)
-        server = HttpServer(app, self._bound, protocol=parts.gateway.protocol())
+        protocol: type[HttpToolsProtocol] = parts.gateway.protocol()
+        if self._settings.tls.is_mutual:
+            app, protocol = RequireCertificate(app, WORKER_CALLS), telling_certificates(protocol)
+        server = HttpServer(app, self._bound, protocol=protocol, tls=self._tls)
         await server.start()
         self._stack.push_async_callback(server.stop)
         self._stack.callback(
@@ -224,6 +283,7 @@ def run_master(
     add_pages: Callable[[FastAPI], None],
     open_paths: frozenset[str],
     on_ready: Callable[[str], None],
+    keys: Keyring | None = None,
 ) -> None:
     """Run a master until SIGTERM or SIGINT.
 
@@ -233,20 +293,22 @@ def run_master(
         add_pages: Adds the dashboard's pages to the app.
         open_paths: Paths that need no token.
         on_ready: Called with the master's URL once it serves.
+        keys: Who bears which token; None knows ``token`` alone.
 
     Raises:
-        StartupFailed: The port is taken, or the embedded broker did not start.
+        StartupFailed: The port is taken, a file of ``settings.tls`` cannot be used, or the embedded broker did not
+            start.
     """
     bound = bind(settings.host, settings.port, auto_port=settings.auto_port)
     loop = LoopThread("master")
-    master = Master(settings, token, bound, add_pages=add_pages, open_paths=open_paths)
     loop.start()
     try:
+        master = Master(settings, token, bound, add_pages=add_pages, open_paths=open_paths, keys=keys)
         with caught_signals() as wait:
             loop.run(master.start(), START_TIMEOUT_S)
             if settings.broker_url:
                 logger.info("broker: %s", safe_url(settings.broker_url))
-            on_ready(f"http://{shown_host(settings.host)}:{bound.getsockname()[1]}")
+            on_ready(f"{settings.tls.scheme}://{shown_host(settings.host)}:{bound.getsockname()[1]}")
             wait()
             loop.run(master.stop(), START_TIMEOUT_S)
     finally:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,25 +52,62 @@ def place_of(settings: MasterSettings, port: int) -> Place:
     return Place(folder, f"{socket.gethostname()}-{port}-{mark}")
 
 
-def store_of(place: Place, app: celery.Celery, broker_url: str, *, is_fake: bool) -> Store:
-    """Return the broker's Redis, or a file in the state folder where the broker is none, or ends with its master.
+@contextmanager
+def hold(place: Place) -> Iterator[None]:
+    """Keep other masters out of the state folder inside the block.
+
+    The lock goes with its process however that ends; programs that it starts do not inherit it.
 
     Raises:
-        StartupFailed: The folder cannot be made.
+        StartupFailed: Another master uses the folder, or it cannot be made.
     """
-    if broker_url.startswith(REDIS) and not is_fake:
-        return RedisStore(app, place.name)
+    lock = _open_lock(place.folder)
     try:
-        place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StartupFailed(
+                f"another master uses the state folder {place.folder}: give --state-dir"
+            ) from error
+        yield
+    finally:
+        os.close(lock)
+
+
+def _open_lock(folder: Path) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StartupFailed(
-            f"the state folder {place.folder} cannot be made: {error.strerror}; give another --state-dir"
+            f"the state folder {folder} cannot be made or written: {error.strerror}; give another --state-dir"
         ) from error
+
+
+def is_in_folder(settings: MasterSettings) -> bool:
+    """Return whether a master keeps anything in its folder: else its state is in the broker's Redis."""
+    return settings.broker_url is None or not settings.broker_url.startswith(REDIS)
+
+
+def store_of(place: Place, app: celery.Celery, broker_url: str, *, is_fake: bool) -> Store:
+    """Return the broker's Redis, or a file in the held folder where the broker is none, or ends with its master."""
+    if broker_url.startswith(REDIS) and not is_fake:
+        return RedisStore(app, place.name)
     return FileStore(place.folder / "state.sqlite3")
 
 
-def restore(facts: Facts, fleet: Fleet, routes: Routes, creates: Creates) -> None:
-    """Go on from where an earlier master was."""
+def restore(facts: Facts, fleet: Fleet, routes: Routes, creates: Creates, *, is_unread: bool = False) -> None:
+    """Go on from where an earlier master was.
+
+    Args:
+        facts: What it wrote down.
+        fleet: Takes back its workers.
+        routes: Takes back its environments.
+        creates: Takes back what it had not answered.
+        is_unread: Whether there may be facts that could not be read.
+    """
+    if is_unread:
+        fleet.await_reports()
     workers, envs = fleet.restore(facts), routes.restore(facts)
     for route in routes.all():
         if fleet.is_silent(route.worker_id):  # the end of its worker was the last that was written down

@@ -135,13 +135,13 @@ def hopeless(waiting: Waiting, *, any_alive: bool, could_ever: bool) -> GymQueue
             no_capacity("no worker is registered: start one with gym-anything-worker --master-url", waiting)
         )
     sentence = f"no worker of this fleet can ever take it (needs {waiting.need.capability})"
-    if not any_alive or could_ever:
-        return _never(no_capacity(sentence, waiting))
-    refused = no_capacity(sentence, waiting)
-    return NotSupported(
-        f"{refused}; start a worker that can, or the master with --wait-for-workers",
-        {"unplaceable": waiting.why_not},
+    refused = _never(no_capacity(sentence, waiting))
+    refused = NoCapacity(
+        f"{refused.message}; start a worker that can, or the master with --wait-for-workers", refused.details
     )
+    if not any_alive or could_ever:
+        return refused
+    return NotSupported(refused.message, {"unplaceable": waiting.why_not})
 
 
 def _never(error: NoCapacity) -> NoCapacity:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from gym_queue.errors import RequestInvalid
 from gym_queue.master.facts import CREATE, CreateFact, NoNotes, Notes, SentTo
+from gym_queue.master.fairshare import Order, by_arrival
 from gym_queue.master.placement import Placement, need_of
 from gym_queue.master.waiting import Waiting
 from gym_queue.protocol.sessions import CreateReply, CreateRequest
@@ -26,11 +27,19 @@ class WaitingList:
         notes: Where they are written down.
         clock: Monotonic seconds.
         wall: Unix seconds.
+        order: Says who is served first.
     """
 
-    def __init__(self, notes: Notes | None, *, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        notes: Notes | None,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        order: Order = by_arrival,
+    ) -> None:
         self._notes = notes or NoNotes()
-        self._clock, self._wall = clock, wall
+        self._clock, self._wall, self._order = clock, wall, order
         self._creates: dict[str, Waiting] = {}
         self._arrivals = itertools.count()
 
@@ -69,7 +78,7 @@ class WaitingList:
 
     def queue(self) -> list[Waiting]:
         """Return those that wait for a slot, first to be served first."""
-        return sorted((w for w in self._creates.values() if w.placement is None), key=lambda w: w.order)
+        return self._order([w for w in self._creates.values() if w.placement is None])
 
     def all(self) -> list[Waiting]:
         """Return those that wait, and those on their way."""

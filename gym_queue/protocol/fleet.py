@@ -12,6 +12,8 @@ from gym_queue.protocol.sessions import ENV_ID_PATTERN, Message, Request
 WORKER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 MAX_RESOURCE = 1_000_000
 """Cores, GiB or GPUs: more than any machine has."""
+SECRET_HEADER = "X-Worker-Secret"  # noqa: S105  a header's name
+"""Bears what the registration's reply gave, on all that this worker says from then on."""
 EnvId = Annotated[str, Field(pattern=ENV_ID_PATTERN)]
 
 
@@ -63,6 +65,8 @@ class Registration(Request):
     env_ids: list[EnvId] = Field(default_factory=list)
     """Environments that are open here, when it registers again: they fill slots before its next heartbeat."""
     version: str = ""
+    bears_secret: bool = False
+    """Whether it will bear the secret of the reply: what comes without it is then not from this worker."""
 
     @field_validator("metadata", mode="before")
     @classmethod
@@ -78,6 +82,8 @@ class Registered(Message):
     master_time: float
     broker_url: str | None = Field(None, repr=False)
     heartbeat_s: float | None = None
+    worker_secret: str | None = Field(None, repr=False)
+    """Proves to this master who registered; for ``X-Worker-Secret``."""
 
 
 class Heartbeat(Request):

@@ -68,13 +68,21 @@ class CreateRequest(Request):
     """How long the create may wait for a free slot; None takes the master's default."""
     priority: int = Field(0, ge=0, le=9)
     """9 is served first."""
-    lease_s: float | None = Field(None, gt=0)
+    lease_s: float | None = Field(None, ge=1)
+    """The environment is closed when its client is not heard of for so long."""
     idle_timeout_s: float | None = Field(None, gt=0)
 
     @field_validator("verifier_env", "metadata", mode="before")
     @classmethod
     def _null_is_empty(cls, value: object) -> object:
         return {} if value is None else value
+
+    @field_validator("env_id")
+    @classmethod
+    def _is_no_call(cls, value: str | None) -> str | None:
+        if value in ("create", "list"):
+            raise ValueError(f"{value} is the name of a call: choose another id")
+        return value
 
     @field_validator("verifier_env")
     @classmethod

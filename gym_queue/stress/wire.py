@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from gym_queue.client.trust import Trust
 from gym_queue.errors import BadReply, ConnectionFailed, GymQueueError, from_wire
+from gym_queue.tls import explain
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r", re.IGNORECASE)
 CONNECT_TIMEOUT_S = 30.0
@@ -133,18 +135,22 @@ async def connect(url: str) -> Connection:
     """Return a connection to a server.
 
     Args:
-        url: ``http://host:port``.
+        url: ``http://host:port``, or https.
 
     Raises:
         ConnectionFailed: It cannot be reached.
     """
     parts = urlsplit(url)
+    tls = Trust().context() if parts.scheme == "https" else None
+    port = parts.port or (443 if tls else 80)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            _, connection = await loop.create_connection(Connection, parts.hostname or "", parts.port or 80)
+            _, connection = await loop.create_connection(Connection, parts.hostname or "", port, ssl=tls)
     except (OSError, TimeoutError) as error:
-        raise ConnectionFailed(f"cannot connect to {url}: {error or 'no answer'}; is it running?") from error
+        raise ConnectionFailed(
+            f"cannot connect to {url}: {explain(error) or error or 'no answer'}; is it running?"
+        ) from error
     return connection
 
 

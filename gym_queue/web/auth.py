@@ -69,13 +69,18 @@ class TokenMiddleware:
         if token is not None and self._check(scope["path"], token):
             await self._app(scope, receive, send)
             return
-        await _refuse(token, scope.get("request_id"))(scope, receive, send)
+        await refusal(wrong_token(token), scope.get("request_id"))(scope, receive, send)
 
 
-def _refuse(token: str | None, request_id: str | None) -> JSONResponse:
+def wrong_token(token: str | None) -> Unauthorized:
+    """Return the error for a token that opens nothing, or for none."""
     what = "no token was sent" if token is None else "the token is wrong"
-    error = Unauthorized(
+    return Unauthorized(
         f"{what}: send 'Authorization: Bearer <token>' with the master's token (GYM_ANYTHING_TOKEN, or the token file of the user that runs the master)"
     )
+
+
+def refusal(error: Unauthorized, request_id: str | None) -> JSONResponse:
+    """Return the 401 an error becomes, with the challenge that goes with it (RFC 9110, section 11.6.1)."""
     body: dict[str, Any] = error.to_wire(request_id)
     return JSONResponse(body, status_code=401, headers={"WWW-Authenticate": 'Bearer realm="gym-anything"'})

@@ -8,6 +8,7 @@ import queue
 import resource
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -134,13 +135,19 @@ class HttpServer:
         app: Served.
         bound: Socket of ``bind``; closed by ``stop``.
         protocol: What speaks HTTP; None is uvicorn's own.
+        tls: How to serve https; None serves plain HTTP.
     """
 
     def __init__(
-        self, app: ASGIApp, bound: socket.socket, *, protocol: type[asyncio.Protocol] | None = None
+        self,
+        app: ASGIApp,
+        bound: socket.socket,
+        *,
+        protocol: type[asyncio.Protocol] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._bound = bound
-        self._server = uvicorn.Server(server_config(app, protocol))
+        self._server = uvicorn.Server(server_config(app, protocol, tls))
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -223,9 +230,11 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def server_config(app: ASGIApp, protocol: type[asyncio.Protocol] | None = None) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp, protocol: type[asyncio.Protocol] | None = None, tls: ssl.SSLContext | None = None
+) -> uvicorn.Config:
     """Return how all our programs run uvicorn: its log stays quiet, ours speaks."""
-    return uvicorn.Config(
+    config = uvicorn.Config(
         app,
         http=protocol or "httptools",
         ws="none",
@@ -238,3 +247,6 @@ def server_config(app: ASGIApp, protocol: type[asyncio.Protocol] | None = None) 
         timeout_keep_alive=75,
         timeout_graceful_shutdown=3,
     )
+    config.load()
+    config.ssl = tls
+    return config

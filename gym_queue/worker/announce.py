@@ -15,11 +15,22 @@ import httpx
 import psutil
 
 from gym_queue.errors import BadReply, ConnectionFailed, GymQueueError, StartupFailed, from_wire
-from gym_queue.protocol.fleet import Heartbeat, Registered, Registration, Resources, WorkerMetadata
+from gym_queue.protocol.fleet import (
+    SECRET_HEADER,
+    Heartbeat,
+    Registered,
+    Registration,
+    Resources,
+    WorkerMetadata,
+)
+from gym_queue.tls import TlsFiles, explain, verify_of, why_hung_up
 from gym_queue.version import __version__
+from gym_queue.web.rotation import RotatingToken
 
 logger = logging.getLogger(__name__)
 
+GOODBYE_TIMEOUT_S = 2.0
+"""A master that hangs must not hold up the end of its workers."""
 CALL_TIMEOUT_S = 10.0
 REGISTER_PATIENCE_S = 60.0
 """How long a starting worker waits for its master to come up."""
@@ -31,7 +42,10 @@ class MasterLink:
     """How to reach the master."""
 
     url: str
-    token: str | None
+    token: str | RotatingToken | None
+    """Shown to the master; one that rotates is looked for anew with each heartbeat."""
+    tls: TlsFiles = field(default_factory=TlsFiles)
+    """What an https master is verified by, and the certificate to show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +79,14 @@ class Announcer:
         heartbeat_s: float | None = None,
     ) -> None:
         self._link = link
+        self._verify = verify_of(link.tls)
         self._registration = registration
         self._census = census
         self._heartbeat_s = heartbeat_s
         self._sequence = time.time_ns()  # grows across restarts of this worker too
         self._task: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
+        self._secret: str | None = None
         self.master_status = "registered"
         self.draining = False
         self.has_started = False
@@ -87,6 +103,10 @@ class Announcer:
                 try:
                     return self._take(client.post("/workers/register", json=self._body()))
                 except httpx.HTTPError as error:
+                    if (why := self._why_never(error)) is not None:
+                        raise StartupFailed(
+                            f"the master {self._link.url} cannot be reached: {why}"
+                        ) from error
                     if time.monotonic() > deadline:
                         raise StartupFailed(
                             f"the master {self._link.url} cannot be reached: {error}; check --master-url and that it runs"
@@ -134,6 +154,7 @@ class Announcer:
                 headers=self._headers(),
                 timeout=CALL_TIMEOUT_S,
                 trust_env=False,
+                verify=self._verify,
             )
         except httpx.HTTPError as error:
             logger.warning("the master could not be told that this worker did not start: %s", error)
@@ -153,6 +174,9 @@ class Announcer:
 
     async def _beat_once(self) -> None:
         assert self._client is not None  # noqa: S101  set by start
+        token = self._link.token
+        if isinstance(token, RotatingToken) and token.refresh():
+            self._client.headers = httpx.Headers(self._headers())
         self._sequence += 1
         census = self._census()
         beat = Heartbeat(
@@ -181,7 +205,7 @@ class Announcer:
         if self._client is None:
             return
         try:
-            await self._client.post(f"/workers/{call}", json=body)
+            await self._client.post(f"/workers/{call}", json=body, timeout=GOODBYE_TIMEOUT_S)
         except httpx.HTTPError as error:
             logger.warning("the master could not be told to %s this worker: %s", call, error or repr(error))
 
@@ -193,13 +217,19 @@ class Announcer:
         except ValueError as error:
             raise BadReply(f"what answers at {self._link.url} is not a master: {error}") from error
         self._heartbeat_s = self._heartbeat_s or registered.heartbeat_s
+        self._secret = registered.worker_secret
+        if self._client is not None:
+            self._client.headers = httpx.Headers(self._headers())
         return registered
 
     def _body(self) -> dict[str, Any]:
         return self._registration.model_dump(mode="json", exclude_none=True)
 
     def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._link.token}"} if self._link.token else {}
+        headers = {} if self._secret is None else {SECRET_HEADER: self._secret}
+        token = self._link.token
+        token = token.current if isinstance(token, RotatingToken) else token
+        return {**headers, "Authorization": f"Bearer {token}"} if token else headers
 
     def _client_options(self) -> dict[str, Any]:
         return {
@@ -207,7 +237,18 @@ class Announcer:
             "headers": self._headers(),
             "timeout": CALL_TIMEOUT_S,
             "trust_env": False,
+            "verify": self._verify,
         }
+
+    def _why_never(self, error: httpx.HTTPError) -> str | None:
+        """Return why no later try will reach the master either; None when one may."""
+        url = httpx.URL(self._link.url)
+        hung_up = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
+        is_tls = url.scheme == "https"
+        if hung_up:
+            port = url.port or (443 if is_tls else 80)
+            return why_hung_up(url.host, port, self._link.tls, secure=is_tls)
+        return explain(error)
 
 
 def _refusal(reply: httpx.Response) -> GymQueueError:
@@ -244,6 +285,7 @@ def describe_worker(
         max_starting=max_starting,
         metadata=metadata,
         queues=queues,
+        bears_secret=True,
         resources=Resources(
             cpu=float(os.cpu_count() or 1), mem_gb=round(psutil.virtual_memory().total / 2**30, 1)
         ),

@@ -8,12 +8,11 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gym_queue.errors import (
-    Conflict,
+    Cancelled,
     EnvLost,
     EnvState,
     EnvTimeout,
@@ -23,58 +22,16 @@ from gym_queue.errors import (
 )
 from gym_queue.log import log_ids
 from gym_queue.protocol.sessions import CreateRequest
-from gym_queue.specs.security import HostPolicy
-from gym_queue.verifiers import VerifierLimits
 from gym_queue.worker.cleanup import remove_tree
 from gym_queue.worker.ended import CLOSED, Ended
 from gym_queue.worker.envprocess import EnvProcess, EnvProcesses
-from gym_queue.worker.replies import Replies
+from gym_queue.worker.live import HostLimits, LiveEnv
+from gym_queue.worker.reaper import steady_clock, unused
 
 logger = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 120.0
 CLOSE_TIMEOUT_S = 15.0
-REAP_INTERVAL_S = 1.0
-
-
-@dataclass(slots=True)
-class LiveEnv:
-    """One live environment; only Host changes it."""
-
-    env_id: str
-    request: CreateRequest
-    token: str
-    work_dir: Path
-    created_at: float
-    last_activity: float
-    last_seen: float
-    """When its client was last heard of; keepalive counts too."""
-    process: EnvProcess | None = None
-    inline: bool = False
-    opened: dict[str, Any] = field(default_factory=dict)
-    ready: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """How the opening ended, for those who asked for the same environment meanwhile."""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    replies: Replies = field(default_factory=Replies)
-    busy: int = 0
-    """Calls that run or wait; a busy environment is never idle."""
-    ending: bool = False
-    """We are ending it ourselves: its process's exit is no surprise."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostLimits:
-    """What a Host allows."""
-
-    max_envs: int
-    idle_timeout_s: float
-    call_timeout_s: float
-    reset_policy: str = "core"
-    max_starting: int | None = None
-    """Environments that open at once; further ones wait. None is no limit."""
-    host_policy: HostPolicy = field(default_factory=HostPolicy)
-    """What of this host environments may use."""
-    verifier_limits: VerifierLimits = field(default_factory=VerifierLimits)
 
 
 class Host:
@@ -84,7 +41,7 @@ class Host:
         work_dir: The worker's private folder.
         runners: What this worker runs, best first.
         limits: Slots and time limits.
-        clock: Wall time, in Unix seconds.
+        clock: Unix seconds; by default steps of the wall clock do not show in it.
     """
 
     def __init__(
@@ -94,21 +51,23 @@ class Host:
         limits: HostLimits,
         *,
         log_level: str = "INFO",
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.runners = runners
         self.limits = limits
         self._work_dir = work_dir
-        self._clock = clock
+        self._clock = clock or steady_clock()
         self._envs: dict[str, LiveEnv] = {}
         self._ended = Ended()
         self._starting = asyncio.Semaphore(limits.max_starting or limits.max_envs or 1)
+        self.is_cut_off: Callable[[], bool] = lambda: False
+        """Whether clients cannot reach this worker: their leases do not run meanwhile."""
         self.reaped_count = 0
         """Environments that were closed because nobody used them."""
         self._processes = EnvProcesses(work_dir, runners, log_level=log_level)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
-        self._finish_by = 0.0
+        self._hurried = False
 
     async def start(self) -> None:
         """Start the fork server and the reaper of idle environments."""
@@ -118,14 +77,14 @@ class Host:
     async def finish(self, grace_s: float) -> None:
         """Take no more environments, let those that live end for ``grace_s`` seconds, then close them."""
         self.draining = True
-        self._finish_by = time.monotonic() + grace_s
+        finish_by = time.monotonic() + grace_s
         if self._envs and grace_s:
             logger.info(
                 "%d environments are open: waiting up to %g s for their clients; a second signal ends them now",
                 len(self._envs),
                 grace_s,
             )
-        while self._envs and time.monotonic() < self._finish_by:  # noqa: ASYNC110  ends by time as well as by event
+        while self._envs and not self._hurried and time.monotonic() < finish_by:  # noqa: ASYNC110  ends by time as well as by event
             await asyncio.sleep(0.05)
         results = await asyncio.gather(
             *(self._end(env) for env in list(self._envs.values())), return_exceptions=True
@@ -135,8 +94,8 @@ class Host:
                 logger.error("an environment did not close: %s", error)
 
     def hurry(self) -> None:
-        """End the grace period of ``finish`` now; may be called from any thread, or a signal's handler."""
-        self._finish_by = 0.0
+        """Allow ``finish`` no grace period, now or later; may be called from any thread, or a signal's handler."""
+        self._hurried = True
 
     async def stop(self) -> None:
         """End everything: environments, fork server, work folder."""
@@ -156,7 +115,7 @@ class Host:
         """
         env_id = request.env_id or _new_id()
         if (known := self._envs.get(env_id)) is not None:
-            return await _join(known)
+            return await known.join(request)
         self._check_slot()
         now = self._clock()
         work_dir = self._work_dir / "envs" / env_id
@@ -169,13 +128,15 @@ class Host:
             except BaseException as error:
                 why = self._explain(env, error)
                 await asyncio.shield(self._discard(env))
-                _settle(env, why)
+                env.settle(why)
                 raise why from error
-            _settle(env, None)
+            env.settle(None)
             logger.info("opened %s (%s)", env.opened["env_dir"] or "a spec", env.opened["runner"])
         return env
 
     async def _open(self, env: LiveEnv) -> None:
+        if env.ending:
+            raise RunnerFailed("it was closed before its turn came")
         try:
             env.work_dir.mkdir(parents=True, mode=0o700)
         except OSError as error:
@@ -202,8 +163,10 @@ class Host:
         """Return what the opener is told: a death while opening is the machinery's, and may be tried again."""
         if not isinstance(error, EnvLost | RunnerFailed):
             return error
-        if self.draining or env.ending:
+        if self.draining:
             return NoCapacity("this worker is shutting down: ask the master for another")
+        if env.ending:
+            return Cancelled(f"environment {env.env_id} was closed while it was opened: create another")
         return RunnerFailed(f"the environment {env.env_id} died while it was opened: {error}")
 
     def get(self, env_id: str) -> LiveEnv:
@@ -266,9 +229,11 @@ class Host:
         Raises:
             EnvNotFound: None has had this id here.
         """
-        if env_id not in self._envs and env_id in self._ended:
-            return
-        await self._end(self.get(env_id))
+        env = self._envs.get(env_id)
+        if env is not None:
+            await self._end(env)
+        elif env_id not in self._ended:
+            raise self._ended.error(env_id)
 
     async def _end(self, env: LiveEnv, why: str = CLOSED) -> None:
         env.ending = True
@@ -330,55 +295,20 @@ class Host:
             await self._discard(env)
 
     async def _reap_idle(self) -> None:
-        while True:
-            await asyncio.sleep(REAP_INTERVAL_S)
-            now = self._clock()
-            for env in list(self._envs.values()):
-                why = self._why_unused(env, now)
-                if why is None:
-                    continue
-                logger.warning("environment %s is closed: %s", env.env_id, why)
-                self.reaped_count += 1
-                try:
-                    await self._end(env, f"it was reaped: {why}")
-                except GymQueueError as error:
-                    logger.info("environment %s was gone already: %s", env.env_id, error)
-
-    def _why_unused(self, env: LiveEnv, now: float) -> str | None:
-        """Return why an environment is taken for forgotten; one in the middle of a call never is."""
-        if not env.opened or env.ending or env.busy:
-            return None
-        lease_s = env.request.lease_s
-        if lease_s is not None and now - env.last_seen > lease_s:
-            return f"its client did not renew its lease of {lease_s:g} s"
-        idle_s, limit_s = now - env.last_activity, env.request.idle_timeout_s or self.limits.idle_timeout_s
-        return f"nobody used it for {idle_s:.0f} s" if idle_s > limit_s else None
+        async for env, why in unused(
+            self._envs, self.limits.idle_timeout_s, self._clock, lambda: self.is_cut_off()
+        ):
+            logger.warning("environment %s is closed: %s", env.env_id, why)
+            self.reaped_count += 1
+            env.ending = True
+            self._keep(
+                self._end(env, f"it was reaped: {why}")
+            )  # side by side: one that hangs holds up no other
 
     def _keep(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _join(env: LiveEnv) -> LiveEnv:
-    """Return an environment that somebody else opens, once it is open."""
-    if env.ending:
-        raise Conflict(
-            f"the environment {env.env_id} is being closed: create another", {"env_id": env.env_id}
-        )
-    await asyncio.shield(env.ready)
-    return env
-
-
-def _settle(env: LiveEnv, error: BaseException | None) -> None:
-    """Tell those who wait for the same environment how its opening ended."""
-    if error is None:
-        env.ready.set_result(None)
-    elif isinstance(error, GymQueueError):
-        env.ready.set_exception(error)
-        env.ready.exception()  # asyncio complains of exceptions that nobody looked at
-    else:
-        env.ready.cancel()
 
 
 def _new_id() -> str:

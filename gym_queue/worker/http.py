@@ -14,10 +14,12 @@ from starlette.types import ASGIApp
 from gym_queue.errors import NotSupported, PathNotFound
 from gym_queue.protocol import sessions
 from gym_queue.version import __version__
+from gym_queue.web.attempts import Attempts, AttemptsMiddleware
 from gym_queue.web.auth import TokenMiddleware, same_token
 from gym_queue.web.errors import BugMiddleware, install_error_handlers
 from gym_queue.web.gone import unless_gone
 from gym_queue.web.requestid import RequestIdMiddleware
+from gym_queue.web.rotation import RotatingToken
 from gym_queue.worker.files import FileReply, check_copyable, confine, open_reply
 from gym_queue.worker.host import Host
 from gym_queue.worker.hotcalls import HotCalls, describe_hot_calls
@@ -35,13 +37,13 @@ class WorkerIdentity:
     master_status: Callable[[], str]
 
 
-def make_worker_app(host: Host, identity: WorkerIdentity, *, token: str | None) -> ASGIApp:
+def make_worker_app(host: Host, identity: WorkerIdentity, *, token: str | RotatingToken | None) -> ASGIApp:
     """Return the worker's ASGI app.
 
     Args:
         host: The environments.
         identity: What ``/health`` says.
-        token: The cluster token; None serves everybody.
+        token: The worker token, or the cluster's; None serves everybody.
     """
     app = FastAPI(title="Gym Queue worker", version=__version__, docs_url=None, redoc_url=None)
     install_error_handlers(app)
@@ -51,19 +53,20 @@ def make_worker_app(host: Host, identity: WorkerIdentity, *, token: str | None) 
     _add_file_calls(app, host)
     describe_hot_calls(app)
     hot = BugMiddleware(HotCalls(app, host))
-    guarded = TokenMiddleware(hot, check=_checker(host, token) if token else None)
-    return RequestIdMiddleware(guarded, timing_header=TIMING_HEADER)
+    held = RotatingToken(token) if isinstance(token, str) and token else token or None
+    guarded = TokenMiddleware(hot, check=_checker(host, held) if isinstance(held, RotatingToken) else None)
+    return RequestIdMiddleware(AttemptsMiddleware(guarded, Attempts()), timing_header=TIMING_HEADER)
 
 
-def _checker(host: Host, token: str) -> Callable[[str, str], bool]:
+def _checker(host: Host, token: RotatingToken) -> Callable[[str, str], bool]:
     """The cluster token opens everything; an environment's own token opens that environment."""
 
     def check(path: str, given: str) -> bool:
-        if same_token(given, token):
+        if token.opens(given):
             return True
         parts = path.split("/")
         env = host.snapshot().get(parts[2]) if len(parts) > 3 and parts[1] == "envs" else None
-        return env is not None and same_token(given, env.token)
+        return (env is not None and same_token(given, env.token)) or token.opens_now(given)
 
     return check
 

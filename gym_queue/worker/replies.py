@@ -13,6 +13,8 @@ from gym_queue.errors import Conflict, GymQueueError, RequestInvalid
 
 KEPT_BYTES = 1 << 20
 """Of replies per environment; its last reply is kept however large it is."""
+ERROR_BYTES = 1024
+"""What an error counts for."""
 KEPT_KEYS = 1024
 """Keys per environment that are known to have been used."""
 _KEY = re.compile(rb"[!-~]{1,128}")
@@ -79,20 +81,24 @@ class Replies:
         try:
             reply = await work()
         except GymQueueError as error:
-            outcome.set_exception(error)
+            outcome.set_exception(
+                type(error)(error.message, error.details)
+            )  # no traceback, which holds the body
             outcome.exception()  # asyncio complains of exceptions that nobody looked at
+            self._keep(used, ERROR_BYTES)
             raise
         except BaseException:
             outcome.cancel()
             used.outcome = None
+            self._keep(used, 0)
             raise
         outcome.set_result(reply)
-        used.size = len(reply)
-        self._size += used.size
-        self._trim(used)
+        self._keep(used, len(reply))
         return reply
 
-    def _trim(self, last: _Used) -> None:
+    def _keep(self, last: _Used, size: int) -> None:
+        last.size = size
+        self._size += size
         for used in self._used.values():
             if self._size <= self._max_bytes:
                 break

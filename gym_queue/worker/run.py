@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import socket
+import ssl
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -32,13 +33,16 @@ from gym_queue.protocol.sessions import RESET_POLICIES
 from gym_queue.runners.registry import implemented_runners
 from gym_queue.settings import WorkerSettings
 from gym_queue.specs.security import HostPolicy
+from gym_queue.tls import server_context
 from gym_queue.verifiers import VerifierLimits
+from gym_queue.web.rotation import RotatingToken
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals
 from gym_queue.worker.announce import Announcer, Census, MasterLink, advertised_host, describe_worker
 from gym_queue.worker.consumer import Part, PatientConsumer, add_create_task, add_steps, set_queues
 from gym_queue.worker.doctor import preflight
-from gym_queue.worker.host import Host, HostLimits
+from gym_queue.worker.host import Host
 from gym_queue.worker.http import WorkerIdentity, make_worker_app
+from gym_queue.worker.live import HostLimits
 from gym_queue.worker.parts import AnnouncerPart, HostPart, HttpPart, ReadyPart
 
 logger = logging.getLogger(__name__)
@@ -54,18 +58,23 @@ class Worker:
     parts: tuple[Part, ...]
     queues: tuple[str, ...]
     broker_url: str | None
+    ca: Path | None
 
 
-def run_worker(settings: WorkerSettings, token: str, *, on_ready: Callable[[str], None]) -> None:
+def run_worker(
+    settings: WorkerSettings, token: str | RotatingToken, *, on_ready: Callable[[str], None]
+) -> None:
     """Run a worker until SIGTERM or SIGINT.
 
     Args:
         settings: All of its settings.
-        token: The cluster token: shown to the master, and asked of callers unless ``settings.no_auth``.
+        token: The worker token, or the cluster's: shown to the master, and asked of callers unless
+            ``settings.no_auth``.
         on_ready: Called with the worker's URL once it serves.
 
     Raises:
-        StartupFailed: The preflight failed, a port is taken, or the master cannot be reached.
+        StartupFailed: The preflight failed, a port is taken, a file of ``settings.tls`` cannot be used, or the master
+            cannot be reached.
     """
     check_settings(settings)
     runners = preflight(
@@ -129,6 +138,10 @@ def check_settings(settings: WorkerSettings) -> None:
         )
     if settings.master_url is not None and not _is_http_url(settings.master_url):
         raise RequestInvalid(f"the master URL {settings.master_url!r} is not valid: write http://host:5800")
+    if settings.tls.is_mutual and (settings.master_url or "").startswith("http:"):
+        raise RequestInvalid(
+            "--ssl-ca asks callers for a certificate, which a master at http:// has not: leave it out, or serve the master with --ssl-certfile"
+        )
 
 
 def _is_http_url(url: str) -> bool:
@@ -141,12 +154,13 @@ def _is_http_url(url: str) -> bool:
 
 def _compose(
     settings: WorkerSettings,
-    token: str,
+    token: str | RotatingToken,
     runners: tuple[str, ...],
     bound: socket.socket,
     work_dir: Path,
     on_ready: Callable[[str], None],
 ) -> tuple[Worker, Announcer | None]:
+    tls = server_context(settings.tls, asks=ssl.CERT_REQUIRED)
     worker_id = settings.worker_id or _make_id()
     port = int(bound.getsockname()[1])
     max_starting = min(settings.max_starting or os.cpu_count() or 1, settings.max_envs)
@@ -161,12 +175,12 @@ def _compose(
     )
     host = Host(work_dir, runners, limits, log_level=settings.log_level)
     queues = tuple(queue_name(runner, worker_id) for runner in runners)
-    announcer, url = None, f"http://{settings.advertise_host or 'localhost'}:{port}"
+    announcer, url = None, f"{settings.tls.scheme}://{settings.advertise_host or 'localhost'}:{port}"
     broker_url = settings.broker_url
     if settings.master_url is not None:
-        link = MasterLink(settings.master_url.rstrip("/"), token)
+        link = MasterLink(settings.master_url.rstrip("/"), token, settings.tls)
         host_name = settings.advertise_host or advertised_host(link.url, settings.host)
-        url = f"http://{host_name}:{port}"
+        url = f"{settings.tls.scheme}://{host_name}:{port}"
         registration = describe_worker(
             worker_id=worker_id,
             url=url,
@@ -179,6 +193,7 @@ def _compose(
         announcer = Announcer(
             link, registration, partial(_census, host), heartbeat_s=settings.heartbeat_interval_s
         )
+        host.is_cut_off = partial(_has_lost, announcer)
         broker_url = broker_url or announcer.register().broker_url
         if broker_url is None:
             announcer.serve_without_queues()
@@ -187,14 +202,19 @@ def _compose(
         worker_id, url, settings.master_url, lambda: announcer.master_status if announcer else "none"
     )
     app = make_worker_app(host, identity, token=None if settings.no_auth else token)
-    server = HttpServer(app, bound)
+    server = HttpServer(app, bound, tls=tls)
     parts: tuple[Part, ...] = (
         HostPart(host, loop),
         HttpPart(server, loop),
         AnnouncerPart(announcer, host, loop, grace_s=settings.grace_s),
         ReadyPart(lambda: on_ready(url)),
     )
-    return Worker(host, loop, identity, parts, queues, broker_url), announcer
+    return Worker(host, loop, identity, parts, queues, broker_url, settings.ssl_ca), announcer
+
+
+def _has_lost(announcer: Announcer) -> bool:
+    """Return whether the master is away, through which most clients renew their leases."""
+    return announcer.master_status == "unreachable"
 
 
 def _census(host: Host) -> Census:
@@ -214,7 +234,7 @@ def _run(worker: Worker, max_envs: int) -> None:
         with caught_signals(again=hurry) as wait:
             _run_parts(worker, wait)
         return
-    app = make_app(worker.broker_url, name="gym_queue.worker")
+    app = make_app(worker.broker_url, name="gym_queue.worker", ca=worker.ca)
     add_create_task(app, worker.host, worker.loop, worker.identity)
     set_queues(app, worker.queues)
     add_steps(app, worker.parts)

@@ -16,6 +16,7 @@ import pytest
 from gym_queue.client import RemoteGymEnv
 from gym_queue.errors import ConnectionFailed, EnvLost, EnvNotFound, NoCapacity, Unauthorized
 from gym_queue.settings import find_token
+from gym_queue.testing import Program
 from tests.acceptance.conftest import fleet_at, wait_until
 
 LS = [{"keyboard": {"text": "ls\n"}}]
@@ -160,8 +161,11 @@ def test_a_full_fleet_makes_a_create_wait_and_then_says_why_it_was_refused(place
 
 
 def test_a_worker_without_queues_serves_through_the_master_too(place):
+    flags = ["--worker-id", "lone", "--no-auth", "--host", "127.0.0.1"]
     with fleet_at(place, workers=0) as fleet:
-        lone = fleet.add_worker("--worker-id", "lone", "--no-auth")
+        lone = Program(
+            "gym_queue.cli.worker", flags, log=place.folder / "lone.log", variables=place.variables
+        )
         url = lone.wait_ready()
         registration = {
             "worker_id": "lone",
@@ -174,6 +178,8 @@ def test_a_worker_without_queues_serves_through_the_master_too(place):
             env.reset()
             assert "files" in env.step(LS)[0]["cli_stdout"]["text"]
         assert "gym_queue.create_env" not in fleet.log_text()
+        lone.terminate()
+        assert lone.wait() == 0
 
 
 def test_remote_url_may_name_a_worker(place):

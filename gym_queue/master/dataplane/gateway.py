@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Literal
 
 from gym_queue.errors import MasterUnreachable
 from gym_queue.master.dataplane.exchange import ENV_LOST, Exchange
@@ -59,6 +61,7 @@ class Gateway:
         worker_token: Sent to workers in place of what the client sent.
         timeout_s: Longest a call may go without progress: its request's last byte to its reply's first, mostly.
         limits: What connections may take.
+        verify: What https workers are verified by, as UpstreamPool takes it.
     """
 
     def __init__(
@@ -70,18 +73,29 @@ class Gateway:
         worker_token: str,
         timeout_s: float,
         limits: Limits = DEFAULT_LIMITS,
+        verify: ssl.SSLContext | Literal[True] = True,
+        others: Callable[[str, str], bool] = lambda _token, _env_id: False,
     ) -> None:
         self._routes, self._fleet = routes, fleet
-        self._expected = None if token is None else b"Bearer " + token.encode()
+        self._others = others
+        self.expect(token)
         self.timeout_s = timeout_s
         self._sweeper: asyncio.Task[None] | None = None
         self.limits = limits
         self.connections: set[GatewayProtocol] = set()
         self.bug_count = 0
         """Connections that a bug of ours ended; each is in the log."""
-        self.pools = UpstreamPools(limits)
-        self.worker_auth = b"authorization: Bearer %b\r\n" % worker_token.encode()
+        self.pools = UpstreamPools(limits, verify=verify)
+        self.show_workers(worker_token)
         self.stats = CallStats(CALLS)
+
+    def expect(self, token: str | None) -> None:
+        """Take another cluster token from now on; None lets everybody in."""
+        self._expected = None if token is None else b"Bearer " + token.encode()
+
+    def show_workers(self, token: str) -> None:
+        """Send workers another token from now on."""
+        self.worker_auth = b"authorization: Bearer %b\r\n" % token.encode()
 
     def start(self) -> None:
         """Watch over deadlines and idle connections from now on."""
@@ -102,7 +116,7 @@ class Gateway:
         if place is None:
             return None
         route = self._routes.find(place[0])
-        if route is None or route.state is not RouteState.READY or not self._may(head):
+        if route is None or route.state is not RouteState.READY or not self._may(head, place[0]):
             return None  # the app says why
         return route, place[1]
 
@@ -114,9 +128,18 @@ class Gateway:
         """A worker answers that it has closed an environment, or does not have it any more: its route ends."""
         route = exchange.route
         is_closed = exchange.call == "close" and exchange.head.method == b"POST" and status in (200, 404)
-        if self._routes.find(route.env_id) is route and (is_closed or status == ENV_LOST):
+        is_lost = status == ENV_LOST and not self.closes(route.env_id)  # else the close ends it, in a moment
+        if self._routes.find(route.env_id) is route and (is_closed or is_lost):
             self._routes.remove(route.env_id, CLOSED if is_closed else "its worker does not have it any more")
             self._fleet.on_change()
+
+    def closes(self, env_id: str) -> bool:
+        """Return whether a client's close of an environment is at its worker."""
+        exchanges = [connection.exchange for connection in self.connections]
+        return any(
+            exchange is not None and exchange.call == "close" and exchange.route.env_id == env_id
+            for exchange in exchanges
+        )
 
     def on_unreachable(self, worker_id: str) -> None:
         """A worker could not be reached, or hung up on a call."""
@@ -137,23 +160,16 @@ class Gateway:
         self.pools.close()
         await asyncio.sleep(0)  # for the connections' ends to be heard
 
-    def _may(self, head: RequestHead) -> bool:
+    def _may(self, head: RequestHead, env_id: str) -> bool:
         if self._expected is None:
             return True
         given = head.fields.get(b"authorization")
-        if given is not None:
-            if hmac.compare_digest(given, self._expected):
-                return True
-            scheme, _, token = given.partition(b" ")
-            return scheme.lower() == b"bearer" and hmac.compare_digest(
-                b"Bearer " + token.strip(), self._expected
-            )
-        if head.method in (b"GET", b"HEAD") and b"cookie" in head.fields:
-            token_text = cookie_token(head.fields[b"cookie"].decode("latin-1"))
-            return token_text is not None and hmac.compare_digest(
-                b"Bearer " + token_text.encode(), self._expected
-            )
-        return False
+        if given is not None and hmac.compare_digest(given, self._expected):
+            return True
+        token = _token_of(head, given)
+        if token is None:
+            return False
+        return hmac.compare_digest(b"Bearer " + token.encode(), self._expected) or self._others(token, env_id)
 
     async def _sweep(self) -> None:
         while True:
@@ -164,6 +180,16 @@ class Gateway:
                     _guarded(connection, connection.exchange.time_out)
                 _guarded(connection, partial(connection.check_patience, now))
             self.pools.expire()
+
+
+def _token_of(head: RequestHead, authorization: bytes | None) -> str | None:
+    """Return the token a request bears, as the app reads it: a call that only reads may bear it as a cookie."""
+    if authorization is not None:
+        scheme, _, token = authorization.decode("latin-1").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else None
+    if head.method in (b"GET", b"HEAD") and b"cookie" in head.fields:
+        return cookie_token(head.fields[b"cookie"].decode("latin-1"))
+    return None
 
 
 @lru_cache(TARGETS)

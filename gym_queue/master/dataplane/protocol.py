@@ -68,7 +68,7 @@ class GatewayProtocol(AppProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the sending side open while an answer is due to a client that only ended its own side."""
         self.half_closed = True
-        if self._draining_since:
+        if self._draining_since or self.scheme == "https":  # TLS has no half to keep open
             return False
         if self._held and not self._is_busy():
             self._take_held()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import select
+import ssl
 import time
 from collections import deque
-from typing import Protocol
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from gym_queue.master.dataplane.limits import Limits
 from gym_queue.master.dataplane.memo import reply_memo
+from gym_queue.tls import explain
 
 
 class Listener(Protocol):
@@ -61,7 +63,7 @@ class UpstreamConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Hang up: a worker that has ended its side answers no more, and may not read what is still unsent."""
         self.transport.abort()
-        return True
+        return self.transport.get_extra_info("ssl_object") is None  # TLS has no half to keep open
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever used it, and the pool."""
@@ -109,10 +111,18 @@ class UpstreamPool:
         url: The worker's URL.
         limits: How many, how long.
         loop: The loop everything lives on.
+        verify: What https workers are verified by, and the certificate to show them; True is the system's CAs.
     """
 
-    def __init__(self, url: str, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        self._url, self._limits, self._loop = url, limits, loop
+    def __init__(
+        self,
+        url: str,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        verify: ssl.SSLContext | Literal[True] = True,
+    ) -> None:
+        self._url, self._limits, self._loop, self._verify = url, limits, loop, verify
         self.host_header = url.partition("://")[2].rstrip("/").encode()
         self.open: set[UpstreamConnection] = set()
         self._opening = 0
@@ -202,12 +212,15 @@ class UpstreamPool:
     async def _open(self, connection: UpstreamConnection) -> None:
         parts = urlsplit(self._url)
         is_tls = parts.scheme == "https"
-        await self._loop.create_connection(
-            lambda: connection,
-            parts.hostname or "",
-            parts.port or (443 if is_tls else 80),
-            ssl=is_tls or None,
-        )
+        try:
+            await self._loop.create_connection(
+                lambda: connection,
+                parts.hostname or "",
+                parts.port or (443 if is_tls else 80),
+                ssl=self._verify if is_tls else None,
+            )
+        except ssl.SSLError as error:
+            raise ConnectionError(explain(error) or str(error)) from error
 
     async def _next_free(self) -> UpstreamConnection | None:
         """Wait for a connection, or for room to make one."""
@@ -237,17 +250,19 @@ class UpstreamPools:
 
     Args:
         limits: Of each pool.
+        verify: As UpstreamPool takes it.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, *, verify: ssl.SSLContext | Literal[True] = True) -> None:
+        self._limits, self._verify = limits, verify
         self._pools: dict[str, UpstreamPool] = {}
 
     def get(self, url: str) -> UpstreamPool:
         """Return the pool of a worker."""
         pool = self._pools.get(url)
         if pool is None:
-            pool = self._pools[url] = UpstreamPool(url, self._limits, asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            pool = self._pools[url] = UpstreamPool(url, self._limits, loop, verify=self._verify)
         return pool
 
     @property

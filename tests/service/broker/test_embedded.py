@@ -72,6 +72,20 @@ def test_stopping_leaves_no_process_and_no_socket(kind: Kind, tmp_path: Path) ->
     assert not [path for path in (tmp_path / "broker").iterdir() if path.is_socket()]
 
 
+@pytest.mark.needs("redis-server")
+def test_a_found_server_ends_though_its_parent_does_not_reap_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MASTER, str(tmp_path), "redis"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        url = parent.stdout.readline().strip()
+        broker = EmbeddedBroker(tmp_path, kind="redis", stop_grace_s=WAIT_S)
+        assert broker.start() == url
+        (server,) = servers_in(tmp_path / "broker")
+        broker.stop()
+        assert server.status() == psutil.STATUS_ZOMBIE
+        parent.kill()
+
+
 def test_the_password_is_in_no_command_line_or_description(broker: EmbeddedBroker, tmp_path: Path) -> None:
     secret = broker.url.partition("@")[0].rpartition(":")[2] if "@" in broker.url else broker.url
     shown = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout

@@ -5,12 +5,13 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gym_queue.broker.app import make_app
 from gym_queue.broker.embedded import EmbeddedBroker
-from gym_queue.broker.store import FileStore, RedisStore, Store
+from gym_queue.broker.store import KEY, FileStore, RedisStore, Store
 from gym_queue.errors import BrokerUnavailable, Infrastructure
 
 
@@ -58,10 +59,37 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o600
 
 
-def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("no database " * 100)
+@pytest.mark.parametrize("begin", ["load", "replace"])
+def test_a_file_that_is_no_store_is_put_aside_with_its_log_and_a_new_one_begun(
+    tmp_path: Path, begin: str
+) -> None:
+    for name in ("state", "state-wal"):
+        (tmp_path / name).write_text("no database " * 100)
+    store = FileStore(tmp_path / "state")
+    with pytest.raises(Infrastructure, match=r"is kept as .*state\.unreadable-"):
+        store.load() if begin == "load" else store.save({}, replace=True)
+    assert len(list(tmp_path.glob("state.unreadable-*"))) >= 1
+    store.save({"a": "1"})
+    assert store.load() == {"a": "1"}
+    store.close()
+
+
+def test_a_file_out_of_reach_is_named_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
     with pytest.raises(Infrastructure, match="mend or delete it"):
         FileStore(tmp_path / "state").load()
+    assert (tmp_path / "state").is_dir()
+
+
+def test_what_is_no_text_is_left_out(broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture) -> None:
+    store = RedisStore(make_app(broker.url, name="test"), "m1")
+    store.save({"a": "1"})
+    with make_app(broker.url, name="test").connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        channel.client.hset(f"{KEY}.m1", mapping={b"b": b"\xff", b"\xfe": b"2"})
+    assert store.load() == {"a": "1"}
+    assert "no UTF-8" in caplog.text
+    store.close()
 
 
 def test_a_redis_that_is_away_is_named_and_found_again(broker: EmbeddedBroker) -> None:

@@ -13,8 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gym_queue.client import RemoteGymEnv
 from gym_queue.web.server import HttpServer, LoopThread, bind
-from gym_queue.worker.host import Host, HostLimits
+from gym_queue.worker.host import Host
 from gym_queue.worker.http import WorkerIdentity, make_worker_app
+from gym_queue.worker.live import HostLimits
 from gym_queue.worker.parts import HostPart, HttpPart
 
 TOKEN = "cluster-token"

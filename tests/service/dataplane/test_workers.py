@@ -15,6 +15,7 @@ from tests.service.dataplane.rig import (
     ENV,
     OK,
     STEP,
+    TIMEOUT_S,
     TOKEN,
     WORKER_TOKEN,
     Master,
@@ -553,6 +554,28 @@ def test_an_answer_that_the_environment_is_gone_ends_its_route(
     worker.script = replying(b"HTTP/1.1 %d Because\r\nContent-Length: 0\r\n\r\n" % status)
     assert master.ask(post(f"/envs/{ENV}/{call}".encode())).status == status
     assert (master.routes.find(ENV) is None) is ends
+
+
+def test_what_a_close_ends_is_not_lost(master: Master, worker: Worker) -> None:
+    close_came, step_ended = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        if b"/close" in peer.message().first:
+            close_came.set()
+            step_ended.wait(TIMEOUT_S)
+            status = 200
+        else:
+            close_came.wait(TIMEOUT_S)
+            status = 410
+        peer.send(b"HTTP/1.1 %d Because\r\nContent-Length: 0\r\n\r\n" % status)
+
+    worker.script = script
+    with master.client(post(STEP)) as step, master.client(post(f"/envs/{ENV}/close".encode())) as close:
+        assert step.message().status == 410
+        assert master.routes.find(ENV) is not None
+        step_ended.set()
+        assert close.message().status == 200
+    assert master.routes.ended(ENV) == "closed"
 
 
 def test_a_worker_that_cannot_be_reached_is_asked_at_once_whether_it_lives(

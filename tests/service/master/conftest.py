@@ -64,7 +64,14 @@ def start_master(loop: LoopThread) -> Iterator[Callable[..., RunningMaster]]:
     started: list[RunningMaster] = []
 
     def start(**settings: Any) -> RunningMaster:
-        options = {"port": 0, "no_auth": True, "broker_url": ABSENT_BROKER, "heartbeat_s": 5, **settings}
+        options = {
+            "port": 0,
+            "no_auth": True,
+            "broker_url": ABSENT_BROKER,
+            "heartbeat_s": 5,
+            "fresh": True,
+            **settings,
+        }
         bound = bind("127.0.0.1", 0)
         master = Master(
             MasterSettings(**options), "token", bound, add_pages=lambda _app: None, open_paths=frozenset()

@@ -90,6 +90,28 @@ def test_an_error_does_not_repeat_long_input(master, method, path, body):
     assert LONG[:201] not in reply.text
 
 
+def test_a_create_repeated_with_its_key_is_the_same_environment(master, worker):
+    worker.register(master.http)
+
+    def create(key, **body):
+        return master.http.post(
+            "/envs/create", json={"env_dir": "e", **body}, headers={"Idempotency-Key": key}
+        )
+
+    first, again = create("k"), create("k")
+    assert (first.status_code, again.json()) == (201, first.json())
+    assert create("k", task_id="other").json()["code"] == "conflict"
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 129, "\xe9"])
+@pytest.mark.parametrize("call", ["create", "e1/close"])
+def test_a_key_that_is_none_is_refused(master, worker, call, key):
+    worker.register(master.http)
+    headers = {"Idempotency-Key": key.encode("latin-1")}
+    assert master.http.post(f"/envs/{call}", json={"env_dir": "e"}, headers=headers).status_code == 422
+    assert master.http.get("/envs/list").json()["environments"] == {}
+
+
 def test_closing_is_repeatable(master, worker):
     worker.register(master.http)
     master.create("e1")
@@ -97,6 +119,11 @@ def test_closing_is_repeatable(master, worker):
         reply = master.http.post("/envs/e1/close")
         assert (reply.status_code, reply.json().get("status", "closed")) == (200, "closed")
     assert master.http.post("/envs/never-was/close").status_code == 404
+
+
+def test_a_master_that_could_not_read_its_state_does_not_deny_what_it_may_have_lost(start_master):
+    reply = start_master(fresh=False).http.post("/envs/e1/step", json={})
+    assert (reply.status_code, reply.json()["code"]) == (503, "master_recovering")
 
 
 def test_closing_a_lost_environment_leaves_nothing_to_do(master, worker):

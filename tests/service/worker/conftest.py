@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gym_queue.worker.host import HostLimits
+from gym_queue.worker.live import HostLimits
 from tests.service.worker.rig import Mark, Rig
 
 StartRig = Callable[..., Rig]

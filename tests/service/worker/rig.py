@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from gym_queue.protocol.sessions import CreateRequest, ResetRequest, StepRequest
 from gym_queue.web.server import LoopThread
-from gym_queue.worker.host import Host, HostLimits, LiveEnv
+from gym_queue.worker.host import Host
+from gym_queue.worker.live import HostLimits, LiveEnv
 from tests.waiting import wait_until
 
 CALL_TIMEOUT_S = 30.0

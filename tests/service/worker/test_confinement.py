@@ -17,8 +17,8 @@ from gym_queue.specs.security import HostPolicy
 from gym_queue.verifiers import VerifierLimits
 from gym_queue.verifiers.cage import landlock_version
 from gym_queue.web.server import HttpServer, bind
-from gym_queue.worker.host import HostLimits
 from gym_queue.worker.http import WorkerIdentity, make_worker_app
+from gym_queue.worker.live import HostLimits
 from tests.service.worker.programs import WorkerProgram
 from tests.service.worker.rig import Mark, Rig, spec
 from tests.service.worker.test_http import code

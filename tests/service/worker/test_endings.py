@@ -21,7 +21,7 @@ def test_an_environment_whose_process_is_killed_is_lost_at_once_and_alone(
     rig: Rig, mark: Mark, runner: str
 ) -> None:
     env, neighbour = rig.open_running(spec(runner, hook=mark.daemons())), rig.open_running()
-    assert mark.count() == 3
+    wait_until(lambda: mark.count() == 3)
     rig.process(env).kill()
     with pytest.raises((EnvLost, EnvNotFound)):
         rig.step(env)
@@ -82,7 +82,7 @@ def test_a_killed_worker_leaves_no_process_and_no_file(short_dir: Path, mark: Ma
         env_id = client.post("/envs/create", json={"env_spec": spec(hook=mark.daemons())}).json()["env_id"]
         assert client.post(f"/envs/{env_id}/reset").status_code == 200
         family = worker.processes()
-        assert mark.count() == 3
+        wait_until(lambda: mark.count() == 3)
         if state == "hung":
             next(each for each in family if each.ppid() in {one.pid for one in family}).suspend()
         worker.popen.kill()

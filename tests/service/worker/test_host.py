@@ -26,7 +26,7 @@ from gym_queue.errors import (
     StartupFailed,
 )
 from gym_queue.protocol.sessions import CreateRequest
-from gym_queue.worker.host import HostLimits
+from gym_queue.worker.live import HostLimits
 from tests.service.worker.conftest import StartRig
 from tests.service.worker.rig import Mark, Rig, request, spec, typed
 from tests.waiting import wait_until
@@ -50,7 +50,7 @@ def test_an_environment_lives_from_open_to_close_and_leaves_nothing(rig: Rig, ru
 
 def test_daemons_end_with_their_environment_marked_or_not(rig: Rig, mark: Mark) -> None:
     env = rig.open_running(spec(hook=mark.daemons()))
-    assert mark.count() == 3
+    wait_until(lambda: mark.count() == 3)
     rig.close(env)
     assert mark.count() == 0
 
@@ -251,6 +251,14 @@ def test_a_draining_host_takes_no_more_and_closes_what_is_left(start_rig: StartR
     assert rig.step(env)["info"]["step"] == 0
     rig.close(env)
     finishing.result()
+    assert rig.live == set()
+
+
+def test_a_second_signal_ends_the_grace_period_even_before_it_began(start_rig: StartRig) -> None:
+    rig = start_rig()
+    rig.open_running()
+    rig.host.hurry()
+    rig.run(rig.host.finish(600))
     assert rig.live == set()
 
 

@@ -77,7 +77,8 @@ def test_health_needs_no_token(client: httpx.Client, url: str) -> None:
 
 
 def test_a_create_names_the_environment_its_worker_and_its_token(client: httpx.Client, url: str) -> None:
-    reply = client.post("/envs/create", json={"env_spec": spec(), "env_id": "chosen", "metadata": {"a": 1}})
+    asked = {"env_spec": spec(), "env_id": "chosen", "metadata": {"a": 1}}
+    reply = client.post("/envs/create", json=asked)
     body = reply.json()
     assert (reply.status_code, body["env_id"], body["worker_id"], body["worker_url"]) == (
         201,
@@ -85,7 +86,9 @@ def test_a_create_names_the_environment_its_worker_and_its_token(client: httpx.C
         "w1",
         url,
     )
-    assert client.post("/envs/create", json={"env_spec": spec(), "env_id": "chosen"}).json() == body
+    assert client.post("/envs/create", json={**asked, "priority": 3}).json() == body
+    other = client.post("/envs/create", json={"env_spec": spec(), "env_id": "chosen"})
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
     listed = client.get("/envs/list").json()["environments"]
     assert listed["chosen"]["metadata"] == {"a": 1}
     assert listed["chosen"]["idle_seconds"] >= 0

@@ -152,6 +152,69 @@ def test_steps_renew_a_lease_and_a_long_one_never_ends_it(
     assert client.post(f"{env}/keepalive").status_code == 200
 
 
-@pytest.mark.parametrize("lease", [0, -1, "x"])
+def test_time_in_which_clients_cannot_reach_the_worker_counts_for_no_lease(
+    client: httpx.Client, own_rig: Rig
+) -> None:
+    own_rig.host.is_cut_off = lambda: True
+    env = create(client, lease_s=1)
+    live = own_rig.host.snapshot()[env.rpartition("/")[2]]
+    before = live.last_seen
+    wait_until(lambda: live.last_seen > before + 2)
+    assert not live.ending
+
+
+def test_orphans_that_hang_are_reaped_side_by_side(client: httpx.Client, own_rig: Rig, clock: Clock) -> None:
+    envs = [create(client, lease_s=10) for _ in range(3)]
+    hung = [own_rig.host.snapshot()[env.rpartition("/")[2]] for env in envs[:2]]
+    for live in hung:
+        own_rig.freeze(live)
+    clock.now += 11
+    wait_until(lambda: all(live.ending for live in own_rig.host.snapshot().values()))
+    wait_until(lambda: len(own_rig.live) == 2)
+    for live in hung:
+        own_rig.process(live).resume()
+    wait_until(lambda: not own_rig.live)
+
+
+def test_a_close_ends_what_is_still_being_opened(client: httpx.Client, own_rig: Rig) -> None:
+    forkserver = own_rig.forkserver()
+    forkserver.suspend()
+    with ThreadPoolExecutor(2) as pool:
+        body = {"env_spec": spec(), "env_id": "early"}
+        opening = pool.submit(client.post, "/envs/create", json=body)
+        wait_until(lambda: "early" in own_rig.live)
+        closing = pool.submit(client.post, "/envs/early/close")
+        wait_until(lambda: own_rig.host.snapshot()["early"].ending)
+        forkserver.resume()
+        assert closing.result().json() == {"status": "closed"}
+        refused = opening.result()
+        assert (refused.status_code, refused.json()["code"]) == (409, "cancelled")
+    assert own_rig.live == set()
+
+
+def test_whoever_joins_a_create_that_is_given_up_is_told_to_ask_again(
+    client: httpx.Client, own_rig: Rig
+) -> None:
+    forkserver = own_rig.forkserver()
+    forkserver.suspend()
+    body = {"env_spec": spec(), "env_id": "joined"}
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(client.post, "/envs/create", json=body, timeout=2)
+        wait_until(lambda: "joined" in own_rig.live)
+        joined = pool.submit(client.post, "/envs/create", json=body)
+        with pytest.raises(httpx.ReadTimeout):
+            first.result()
+        forkserver.resume()
+        told = joined.result()
+        assert (told.status_code, told.json()["code"]) == (503, "no_capacity")
+    wait_until(lambda: own_rig.live == set())
+
+
+@pytest.mark.parametrize("lease", [0, -1, 1e-6, "x"])
 def test_what_is_no_lease_is_refused(client: httpx.Client, lease: object) -> None:
     assert client.post("/envs/create", json={"env_spec": spec(), "lease_s": lease}).status_code == 422
+
+
+@pytest.mark.parametrize("env_id", ["list", "create"])
+def test_the_name_of_a_call_is_no_id(client: httpx.Client, env_id: str) -> None:
+    assert client.post("/envs/create", json={"env_spec": spec(), "env_id": env_id}).status_code == 422

@@ -141,7 +141,7 @@ def _cut_short(reply: bytes) -> bool:
 def _read(incoming: Any) -> Seen | None:
     try:
         first = incoming.readline().decode().split()
-    except OSError:
+    except (OSError, UnicodeDecodeError):  # a client that asks whether this is TLS
         return None
     if not first:
         return None

@@ -203,6 +203,24 @@ def test_a_new_process_under_a_known_id_loses_what_it_does_not_report(world, cha
     assert world.routes.forwardable("e2").worker_url == change.get("url", "http://w1:5900")
 
 
+def test_a_new_process_that_says_what_it_has_loses_the_rest_at_once(world):
+    world.register("w1", pid=1)
+    ready(world, "e1", "w1")
+    ready(world, "e2", "w1")
+    world.register("w1", pid=2, env_ids=["e2"])
+    with pytest.raises(EnvLost, match="started anew"):
+        world.routes.forwardable("e1")
+    assert world.routes.forwardable("e2")
+
+
+def test_after_an_unread_state_unknown_environments_may_be_reported_for_a_while(world):
+    world.fleet.await_reports()
+    world.clock.now += 14
+    assert world.fleet.is_recovering
+    world.clock.now += 2
+    assert not world.fleet.is_recovering
+
+
 def test_the_queues_of_a_worker_started_anew_are_kept(world):
     gone = []
     world.fleet.on_lost = lambda worker_id, queues: gone.append(queues)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from gym_queue.errors import BrokerUnavailable
+from gym_queue.errors import BrokerUnavailable, Infrastructure
 from gym_queue.master import journal as module
 from gym_queue.master.journal import Journal
 
@@ -14,7 +14,7 @@ class Shelf:
 
     def __init__(self):
         self.texts: dict[str, str] = {}
-        self.is_away = False
+        self.is_away, self.error = False, BrokerUnavailable
         self.tried = threading.Event()
 
     def load(self):
@@ -37,7 +37,7 @@ class Shelf:
 
     def _check(self):
         if self.is_away:
-            raise BrokerUnavailable("away")
+            raise self.error("away")
 
 
 @pytest.fixture
@@ -83,15 +83,19 @@ def test_what_is_noted_while_the_store_is_away_is_written_when_it_is_back(shelf,
     assert shelf.texts == {"route:a": "2"}
 
 
-def test_a_store_that_cannot_be_read_is_replaced_as_a_whole(shelf, start):
+@pytest.mark.parametrize(
+    ("error", "left"),
+    [(BrokerUnavailable, {"route:old": "1", "route:a": "1"}), (Infrastructure, {"route:a": "1"})],
+)
+def test_a_store_that_was_away_is_added_to_and_one_that_is_unreadable_is_replaced(shelf, start, error, left):
     shelf.texts["route:old"] = "1"
-    shelf.is_away = True
+    shelf.is_away, shelf.error = True, error
     journal, facts = start()
-    assert facts == {}
+    assert (facts, journal.is_unread) == ({}, True)
     shelf.is_away = False
     journal.note("route", "a", "1")
     assert journal.wait_written(5)
-    assert shelf.texts == {"route:a": "1"}
+    assert shelf.texts == left
 
 
 def test_a_fresh_start_forgets_the_past(shelf, start):

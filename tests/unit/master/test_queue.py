@@ -6,6 +6,7 @@ import pytest
 
 from gym_queue.errors import (
     BrokerUnavailable,
+    Cancelled,
     NoCapacity,
     NotSupported,
     RunnerFailed,
@@ -106,7 +107,9 @@ async def test_what_a_worker_that_left_could_have_taken_is_worth_asking_again(wo
     world.register("w1", runners=["docker"])
     world.fleet.deregister("w1", "left")
     world.register("w2", runners=["local"])
-    with pytest.raises(NoCapacity, match="no worker of this fleet can ever take it"):
+    with pytest.raises(
+        NoCapacity, match=r"no worker of this fleet can ever take it.*; start a worker that can"
+    ):
         await (await desk.ask("e1", runner="docker"))
     with pytest.raises(NotSupported, match="w2: has no qemu runner"):
         await (await desk.ask("e2", runner="qemu"))
@@ -216,6 +219,34 @@ async def test_a_create_sent_again_to_the_same_worker_is_wanted_there(world, des
     await asked
     world.beat("w1", "e1")
     assert world.strays == []
+
+
+@run
+async def test_everybody_in_line_is_told_why_it_waits(world, desk):
+    world.register("w1", max_envs=1, runners=["local"])
+    await desk.ask("e1")
+    asked = [await desk.ask(f"e{number}", queue_timeout_s=9) for number in (2, 3)]
+    world.clock.now += 10
+    desk.creates.tick()
+    for task in asked:
+        with pytest.raises(NoCapacity, match="w1: "):
+            await task
+
+
+@run
+async def test_a_create_waits_for_the_close_of_its_predecessor_no_longer_than_for_a_slot(world, desk):
+    world.register("w1", runners=["local"])
+    first = await desk.ask("e1")
+    desk.undo_gate.clear()
+    desk.creates.cancel("e1")
+    with pytest.raises(Cancelled):
+        await first
+    desk.hand.succeed("e1")
+    await settle()
+    with pytest.raises(NoCapacity, match="its predecessor is still being closed"):
+        await (await desk.ask("e1", queue_timeout_s=0.01))
+    desk.undo_gate.set()
+    await settle()
 
 
 def test_with_wait_for_workers_what_nobody_can_take_waits_and_holds_nobody_up(world):

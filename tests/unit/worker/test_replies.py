@@ -88,6 +88,19 @@ async def test_replies_are_bounded_and_their_keys_outlive_them() -> None:
     assert (await replies.once(b"c", STEP, work))[1]
 
 
+async def test_errors_are_bounded_too_and_hold_nothing_of_their_call() -> None:
+    replies = Replies(max_bytes=10_000, max_keys=10)
+    for number in range(100):
+        with pytest.raises(EnvTimeout):
+            await replies.once(b"%d" % number, STEP, failing(EnvTimeout("slow")))
+    assert len(replies._used) == 10
+    (kept,) = [used.outcome for key, used in replies._used.items() if key == b"99"]
+    assert kept is not None
+    error = kept.exception()
+    assert error is not None
+    assert error.__traceback__ is None
+
+
 async def test_the_last_reply_is_kept_however_large() -> None:
     replies, work = Replies(max_bytes=10), Work(size=1000)
     for key in (b"a", b"b"):

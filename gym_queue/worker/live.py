@@ -1,0 +1,88 @@
+"""One live environment of a worker, and what a worker allows."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gym_queue.errors import Conflict, GymQueueError, NoCapacity
+from gym_queue.protocol.sessions import CreateRequest
+from gym_queue.specs.security import HostPolicy
+from gym_queue.verifiers import VerifierLimits
+from gym_queue.worker.envprocess import EnvProcess
+from gym_queue.worker.replies import Replies
+
+NOT_THE_SAME = {"queue_timeout_s": None, "priority": 0}
+"""What may differ between two requests for the same environment."""
+
+
+@dataclass(slots=True)
+class LiveEnv:
+    """One live environment; only Host changes it."""
+
+    env_id: str
+    request: CreateRequest
+    token: str
+    work_dir: Path
+    created_at: float
+    last_activity: float
+    last_seen: float
+    """When its client was last heard of; keepalive counts too."""
+    process: EnvProcess | None = None
+    inline: bool = False
+    opened: dict[str, Any] = field(default_factory=dict)
+    ready: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """How the opening ended, for those who asked for the same environment meanwhile."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    replies: Replies = field(default_factory=Replies)
+    busy: int = 0
+    """Calls that run or wait; a busy environment is never idle."""
+    ending: bool = False
+    """We are ending it ourselves: its process's exit is no surprise."""
+
+    async def join(self, request: CreateRequest) -> LiveEnv:
+        """Return this environment, which somebody else opens, once it is open.
+
+        Raises:
+            Conflict: It is being closed, or was asked for with another request.
+            GymQueueError: It could not be opened.
+        """
+        if self.ending:
+            raise Conflict(
+                f"the environment {self.env_id} is being closed: create another", {"env_id": self.env_id}
+            )
+        if request.model_copy(update=NOT_THE_SAME) != self.request.model_copy(update=NOT_THE_SAME):
+            raise Conflict(
+                f"environment {self.env_id} was created by another request: repeat that one as it was, or choose a new env_id"
+            )
+        await asyncio.shield(self.ready)
+        return self
+
+    def settle(self, error: BaseException | None) -> None:
+        """Tell those who joined how the opening ended."""
+        if error is None:
+            self.ready.set_result(None)
+            return
+        if not isinstance(error, GymQueueError):
+            error = NoCapacity(
+                f"the first create of {self.env_id} was given up: ask again", {"retry_after_s": 0}
+            )
+        self.ready.set_exception(error)
+        self.ready.exception()  # asyncio complains of exceptions that nobody looked at
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """What a Host allows."""
+
+    max_envs: int
+    idle_timeout_s: float
+    call_timeout_s: float
+    reset_policy: str = "core"
+    max_starting: int | None = None
+    """Environments that open at once; further ones wait. None is no limit."""
+    host_policy: HostPolicy = field(default_factory=HostPolicy)
+    """What of this host environments may use."""
+    verifier_limits: VerifierLimits = field(default_factory=VerifierLimits)
