@@ -240,11 +240,14 @@ def _end(pid: int, grace_s: float) -> None:
 
 
 def _has_ended(process: psutil.Process, timeout_s: float) -> bool:
-    """Wait for the end of a process; one that its parent has not reaped has ended, too."""
+    """Wait until a process is gone; one that is only left for its parent to reap has ended, too.
+
+    That is looked at last: a zombie's threads may still hold its port for a moment.
+    """
     deadline = time.monotonic() + timeout_s
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+    while process.is_running():
         if time.monotonic() > deadline:
-            return False
+            return bool(process.status() == psutil.STATUS_ZOMBIE)
         with suppress(psutil.TimeoutExpired):
             process.wait(END_POLL_S)
     return True

@@ -68,7 +68,7 @@ class CreateRequest(Request):
     """How long the create may wait for a free slot; None takes the master's default."""
     priority: int = Field(0, ge=0, le=9)
     """9 is served first."""
-    lease_s: float | None = Field(None, ge=1)
+    lease_s: float | None = Field(None, ge=0.05)
     """The environment is closed when its client is not heard of for so long."""
     idle_timeout_s: float | None = Field(None, gt=0)
 
