@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install demo up test check format bench constraints clean
+.PHONY: help install demo up test check format images bench bench-desktop constraints clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1	/' | expand -t 22
@@ -40,6 +40,12 @@ format: install ## Format the code and sort the imports
 
 bench: install ## Measure the rows of docs/performance.md (see python -m bench --help)
 	$(BIN)/python -m bench
+
+images: ## Build the images of the desktop tests from Debian's packages (needs root, Docker, debootstrap)
+	tests/images/build.sh x11-lite desktop_env
+
+bench-desktop: install ## Measure desktops in Docker: the rows of docs/desktops.md
+	$(BIN)/python -m bench.desktop
 
 constraints: install ## Write constraints.txt from what .venv holds
 	$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check > constraints.txt

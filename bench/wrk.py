@@ -19,20 +19,18 @@ from gym_queue.web.server import new_event_loop
 TIMEOUT_S = 30
 
 _SCRIPT = """
-local paths = {paths}
+local paths, threads = {paths}, 0
 wrk.method = "{method}"
 wrk.body = [[{body}]]
 wrk.headers["Authorization"] = "Bearer {token}"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Accept"] = "{accept}"
-local requests, at = {{}}, 0
-init = function()
-    for i, path in ipairs(paths) do requests[i] = wrk.format(nil, path) end
+setup = function(thread)
+    thread:set("number", threads)
+    threads = threads + 1
 end
-if #paths > 1 then
-    request = function() at = at % #requests + 1 return requests[at] end
-else
-    wrk.path = paths[1]
+init = function()
+    wrk.path = paths[number % #paths + 1]
 end
 done = function(summary, latency)
     local e = summary.errors
@@ -45,7 +43,10 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What every connection asks, path by path in turn."""
+    """What the connections ask: each of the paths has its own, which ask nothing else.
+
+    A path that several connections share must be one that takes several calls at once, which no step does.
+    """
 
     method: str
     paths: Sequence[str]
@@ -71,7 +72,7 @@ def load(url: str, request: Request, *, connections: int, seconds: float) -> Loa
     Args:
         url: ``http://host:port``.
         request: What is asked.
-        connections: At once; each asks again as soon as it is answered.
+        connections: At once; each asks again as soon as it is answered. Paths beyond their number are not asked.
         seconds: How long; wrk takes whole ones.
 
     Raises:
@@ -82,7 +83,13 @@ def load(url: str, request: Request, *, connections: int, seconds: float) -> Loa
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_script(request))
         script.flush()
-        flags = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", f"--timeout={TIMEOUT_S}s"]
+        threads = min(len(request.paths), connections)  # a script knows its thread, not its connection
+        flags = [
+            f"-t{threads}",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}s",
+            f"--timeout={TIMEOUT_S}s",
+        ]
         ran = subprocess.run(
             ["wrk", *flags, "-s", script.name, url], capture_output=True, text=True, check=False
         )

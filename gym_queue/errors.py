@@ -16,11 +16,14 @@ GymQueueError                     internal             500
 │   ├── PathNotFound              path_not_found       404
 │   └── WorkerNotFound            worker_not_found     404
 ├── MethodNotAllowed              method_not_allowed   405
+├── RequestTimeout                request_timeout      408
 ├── Conflict                      conflict             409
 │   ├── EnvState                  env_state            409
+│   ├── EnvBusy                   env_busy             409
 │   └── Cancelled                 cancelled            409
 ├── EnvLost                       env_lost             410
 ├── TooLarge                      too_large            413
+├── UpgradeRequired               upgrade_required     426
 ├── QuotaExceeded                 quota_exceeded       429
 ├── Infrastructure
 │   ├── RunnerFailed              runner_failed        502   retryable
@@ -28,6 +31,7 @@ GymQueueError                     internal             500
 │   ├── MasterUnreachable         master_unreachable   502   retryable
 │   ├── BadReply                  bad_reply            502   retryable
 │   ├── MasterRecovering          master_recovering    503   retryable
+│   ├── TooManyConnections        too_many_connections 503   retryable
 │   ├── NoCapacity                no_capacity          503   retryable
 │   ├── RunnerUnavailable         runner_unavailable   503   retryable
 │   ├── BrokerUnavailable         broker_unavailable   503   retryable
@@ -162,6 +166,12 @@ class MethodNotAllowed(GymQueueError):
     code, status = "method_not_allowed", 405
 
 
+class RequestTimeout(GymQueueError):
+    """The request took too long to come in; nothing was carried out."""
+
+    code, status = "request_timeout", 408
+
+
 class Conflict(GymQueueError):
     """The request contradicts something that already holds."""
 
@@ -172,6 +182,12 @@ class EnvState(Conflict):
     """The call does not fit the episode's state: a step before reset, a step after done."""
 
     code = "env_state"
+
+
+class EnvBusy(Conflict):
+    """Another step or reset of this environment still runs; the details name its request."""
+
+    code = "env_busy"
 
 
 class Cancelled(Conflict):
@@ -190,6 +206,12 @@ class TooLarge(GymQueueError):
     """The body is larger than the call allows."""
 
     code, status = "too_large", 413
+
+
+class UpgradeRequired(GymQueueError):
+    """The address speaks WebSocket alone."""
+
+    code, status = "upgrade_required", 426
 
 
 class QuotaExceeded(GymQueueError):
@@ -230,6 +252,12 @@ class MasterRecovering(Infrastructure):
     """The master has just restarted, and its workers have not yet told it all they have."""
 
     code, status, retryable = "master_recovering", 503, True
+
+
+class TooManyConnections(Infrastructure):
+    """The caller's address has as many connections as one may have."""
+
+    code, status, retryable = "too_many_connections", 503, True
 
 
 class NoCapacity(Infrastructure):
@@ -320,6 +348,7 @@ def _by_status(status: int) -> type[GymQueueError]:
         403: Forbidden,
         404: EnvNotFound,
         405: MethodNotAllowed,
+        408: RequestTimeout,
         409: Conflict,
         410: EnvLost,
         413: TooLarge,

@@ -23,6 +23,18 @@ def log_ids(**ids: str) -> Iterator[None]:
         _ids.reset(token)
 
 
+class _OneLine(logging.Formatter):
+    """Keeps an event on its line: what callers choose, names and reasons, must not pass for another event."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
+        line = super().formatMessage(record)
+        return line if line.isprintable() else "".join(map(_shown, line))
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
 class _WithIds(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.ids = "".join(f" {key}={value}" for key, value in _ids.get())
@@ -42,9 +54,7 @@ def configure_logging(level: str = "INFO") -> None:
         raise StartupFailed(f"there is no log level {level!r}: use debug, info, warning or error")
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_WithIds())
-    handler.setFormatter(
-        logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s%(ids)s", "%H:%M:%S")
-    )
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(name)s: %(message)s%(ids)s", "%H:%M:%S"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

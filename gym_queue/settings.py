@@ -36,7 +36,26 @@ class TlsSettings(BaseSettings):
         return TlsFiles(self.ssl_certfile, self.ssl_keyfile, self.ssl_ca)
 
 
-class MasterSettings(TlsSettings):
+class ServerSettings(TlsSettings):
+    """What master and worker take from whoever reaches their port; docs/limits.md has the table."""
+
+    head_timeout_s: float = Field(10.0, gt=0)
+    """Longest a request's line and headers may take to come in."""
+    silence_timeout_s: float = Field(60.0, gt=0)
+    """Longest silence within a request's body, and longest a client may take no byte of its answer."""
+    body_timeout_s: float = Field(600.0, gt=0)
+    """Longest a request's body may take to come in, unless it is a file."""
+    max_connections: int = Field(20_000, ge=1)
+    """Connections at once."""
+    connections_per_address: int = Field(8192, ge=1)
+    """Connections at once from one address, this machine's own included."""
+    create_body_mb: float = Field(8.0, gt=0)
+    """Largest body of a create, in MiB."""
+    body_mb: float = Field(1.0, gt=0)
+    """Largest body of any other call but a step, in MiB."""
+
+
+class MasterSettings(ServerSettings):
     """What ``gym-anything-master`` takes."""
 
     model_config = SettingsConfigDict(
@@ -71,10 +90,12 @@ class MasterSettings(TlsSettings):
     """Let creates that no worker could ever take wait for one that can, instead of refusing them at once."""
     no_auth: bool = False
     """Serve callers without a token."""
+    metrics_token: SecretStr | None = None
+    """Opens ``/metrics`` alone; None leaves that to the cluster token."""
     log_level: str = "INFO"
 
 
-class WorkerSettings(TlsSettings):
+class WorkerSettings(ServerSettings):
     """What ``gym-anything-worker`` takes."""
 
     model_config = SettingsConfigDict(
@@ -131,6 +152,26 @@ class WorkerSettings(TlsSettings):
     """Processes and threads of a verifier at once."""
     verifier_user: str | None = None
     """User that verifiers run as when the worker is root: a name or a uid; None is a uid of its own for each."""
+    step_body_mb: float = Field(32.0, gt=0)
+    """Largest body of a step, reset or capture_observation, in MiB."""
+    max_actions: int = Field(1000, ge=0, le=1000)
+    """Actions of one step."""
+    max_wait_s: float = Field(600.0, ge=0)
+    """All the waiting of one step: its wait actions, and the pauses between its actions."""
+    max_frames: int = Field(10_000, ge=1)
+    """Frames kept of an episode: its first and its latest."""
+    copy_gb: float = Field(16.0, ge=0)
+    """What one copy into a sandbox or out of it may take, in GiB."""
+    settle_ms: float = Field(100.0, ge=0)
+    """How long a desktop's screen is still before it counts as settled."""
+    settle_max_ms: float = Field(2000.0, ge=0)
+    """Longest wait for that after a step's actions."""
+    checkpoint_dir: Path | None = None
+    """Where checkpoints are kept, shared by the workers of a host; None is in the user's cache folder."""
+    cache_max_gb: float = Field(50.0, ge=0)
+    """What checkpoints may take, in GiB; the least recently used go first."""
+    cache_max_age_days: float = Field(30.0, gt=0)
+    """How long a checkpoint may lie unused."""
     no_auth: bool = False
     log_level: str = "INFO"
 
@@ -160,6 +201,11 @@ def token_path() -> Path:
 def tokens_path() -> Path:
     """Return where the named clients' tokens of this user's masters are kept."""
     return ClientSettings().tokens_file or token_path().with_name("tokens.json")
+
+
+def checkpoints_path() -> Path:
+    """Return the folder where this user's workers, on this host, keep their checkpoints."""
+    return WorkerSettings().checkpoint_dir or Path(platformdirs.user_cache_dir(APP_NAME)) / "checkpoints"
 
 
 def find_token() -> str | None:

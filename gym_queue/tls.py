@@ -66,7 +66,7 @@ def server_context(files: TlsFiles, *, asks: ssl.VerifyMode = ssl.CERT_NONE) -> 
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
-    _load_certificate(context, files.certfile, files.keyfile)
+    load_certificate(context, files.certfile, files.keyfile)
     if files.ca is not None and asks is not ssl.CERT_NONE:
         _load_ca(context, files.ca)
         context.verify_mode = asks
@@ -85,13 +85,43 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         _load_ca(context, files.ca)
     if files.certfile is not None:
-        _load_certificate(context, files.certfile, files.keyfile)
+        load_certificate(context, files.certfile, files.keyfile)
     return context
 
 
 def verify_of(files: TlsFiles) -> ssl.SSLContext | Literal[True]:
     """Return what httpx and asyncio take: a ``client_context``, or True where there is nothing to load."""
     return True if files.ca is None and files.certfile is None else client_context(files)
+
+
+def load_certificate(context: ssl.SSLContext, certfile: Path, keyfile: Path | None) -> None:
+    """Let a context show a certificate from now on, in place of the one it had.
+
+    Args:
+        context: Of servers or callers; one that fails here may be left with no certificate.
+        certfile: The certificate.
+        keyfile: Its key; None is in ``certfile`` too.
+
+    Raises:
+        StartupFailed: A file is missing or cannot be used.
+    """
+    _check_readable("certificate", certfile, "--ssl-certfile")
+    key = keyfile or certfile
+    _check_readable("key", key, "--ssl-keyfile")
+
+    def no_password() -> NoReturn:
+        raise StartupFailed(f"the key {key} is encrypted: give one without a password with --ssl-keyfile")
+
+    try:
+        context.load_cert_chain(certfile, key, no_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise StartupFailed(
+                f"the key {key} is not that of the certificate {certfile}: give the two that were made together"
+            ) from error
+        raise StartupFailed(
+            f"the certificate {certfile} and its key {key} cannot be used ({error.reason or 'not PEM'}): give PEM files with --ssl-certfile and --ssl-keyfile"
+        ) from error
 
 
 def explain(error: BaseException) -> str | None:
@@ -130,7 +160,7 @@ def why_hung_up(host: str, port: int, files: TlsFiles, *, secure: bool) -> str |
     if not secure:
         return f"it serves https alone: write https://{host}:{port}"
     if files.certfile is not None:
-        _load_certificate(context, files.certfile, files.keyfile)
+        load_certificate(context, files.certfile, files.keyfile)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     if _shakes_hands(host, port, context):
         return None
@@ -173,26 +203,6 @@ def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
     except ssl.SSLError as error:
         raise StartupFailed(
             f"the CA file {ca} holds no certificate ({error.reason}): give a PEM file with --ssl-ca or GYM_ANYTHING_SSL_CA"
-        ) from error
-
-
-def _load_certificate(context: ssl.SSLContext, certfile: Path, keyfile: Path | None) -> None:
-    _check_readable("certificate", certfile, "--ssl-certfile")
-    key = keyfile or certfile
-    _check_readable("key", key, "--ssl-keyfile")
-
-    def no_password() -> NoReturn:
-        raise StartupFailed(f"the key {key} is encrypted: give one without a password with --ssl-keyfile")
-
-    try:
-        context.load_cert_chain(certfile, key, no_password)
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            raise StartupFailed(
-                f"the key {key} is not that of the certificate {certfile}: give the two that were made together"
-            ) from error
-        raise StartupFailed(
-            f"the certificate {certfile} and its key {key} cannot be used ({error.reason or 'not PEM'}): give PEM files with --ssl-certfile and --ssl-keyfile"
         ) from error
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+os.environ.setdefault("GYM_ANYTHING_WORKER_CHECKPOINT_DIR", tempfile.mkdtemp(prefix="gym-queue-checkpoints-"))
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")  # a busy machine is slow at times: that is no finding
 

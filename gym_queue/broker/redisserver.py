@@ -240,17 +240,22 @@ def _end(pid: int, grace_s: float) -> None:
 
 
 def _has_ended(process: psutil.Process, timeout_s: float) -> bool:
-    """Wait until a process is gone; one that is only left for its parent to reap has ended, too.
-
-    That is looked at last: a zombie's threads may still hold its port for a moment.
-    """
+    """Wait until a process is gone; one that is only left for its parent to reap has ended, too."""
     deadline = time.monotonic() + timeout_s
-    while process.is_running():
+    while process.is_running() and not _is_left_to_reap(process):
         if time.monotonic() > deadline:
-            return bool(process.status() == psutil.STATUS_ZOMBIE)
+            return False
         with suppress(psutil.TimeoutExpired):
             process.wait(END_POLL_S)
     return True
+
+
+def _is_left_to_reap(process: psutil.Process) -> bool:
+    """Whether nothing of a process runs any more: a zombie's other threads may hold its port for a moment."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+    except psutil.NoSuchProcess:  # gone; or a zombie, where the system does not tell its threads
+        return True
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote
@@ -78,6 +79,23 @@ def settings_from(kind: type[Settings], **flags: object) -> Settings:
         raise RequestInvalid(
             f"setting {sentence}; it comes from its flag or {prefix}{str(details['key']).upper()}", details
         ) from None
+
+
+def settings_of(kind: type[Settings], parameters: Mapping[str, object]) -> Settings:
+    """Return a program's settings.
+
+    Args:
+        kind: Their class.
+        parameters: Of its command. Those that bear a field's name are taken; None, a switch that is off and an empty
+            list mean not given.
+
+    Raises:
+        RequestInvalid: A flag or a variable holds something wrong.
+    """
+    flags = {name: value for name, value in parameters.items() if name in kind.model_fields}
+    return settings_from(
+        kind, **{name: value for name, value in flags.items() if value is not False and value != []}
+    )
 
 
 def dashboard_link(url: str, token: str) -> str:

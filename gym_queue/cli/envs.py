@@ -1,4 +1,4 @@
-"""``gym-anything doctor``, ``run``, ``list`` and ``validate``."""
+"""``gym-anything doctor``, ``run`` and ``list``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from rich.text import Text
 
 from gym_queue.client import RemoteGymEnv
 from gym_queue.env.local import from_config
-from gym_queue.errors import NotSupported, RequestInvalid
+from gym_queue.errors import RequestInvalid
 from gym_queue.protocol.surface import GymEnv
 from gym_queue.runners.registry import implemented_runners
 from gym_queue.specs.loader import list_tasks, load_env, load_task, resolve_env_dir, shipped_environments
-from gym_queue.specs.validate import validate_env
-from gym_queue.verifiers import check_supported
 from gym_queue.worker.doctor import diagnose, render
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -58,44 +56,6 @@ def list_envs(
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row.values()))
     Console().print(table)
-
-
-def validate(
-    env: Annotated[str, typer.Argument(help="Environment folder, or the name of one that ships.")],
-    as_json: JsonFlag = False,
-) -> None:
-    """Check an environment and its tasks without running anything; exit 1 when there are problems.
-
-    Example: gym-anything validate ./my_env
-    """
-    folder = resolve_env_dir(env)
-    problems = validate_env(folder)
-    if as_json:
-        typer.echo(json.dumps([{"path": str(p.path), "message": p.message} for p in problems], indent=2))
-    else:
-        for problem in problems:
-            # a line number follows the path as compilers write it
-            gap = "" if problem.message[:1].isdigit() else " "
-            typer.echo(f"{problem.path}:{gap}{problem.message}")
-        for note in [] if problems else _unrunnable(folder):
-            typer.echo(f"note: {note}")
-        typer.echo(f"{folder}: tasks: {len(list_tasks(folder))}, problems: {len(problems)}")
-    raise typer.Exit(1 if problems else 0)
-
-
-def _unrunnable(folder: Path) -> list[str]:
-    """Return what is valid there, and yet not to be run by this version."""
-    notes = []
-    wanted, implemented = load_env(folder).acceptable_runners(), implemented_runners()
-    if wanted and not wanted & set(implemented):
-        notes.append(f"this version has no {' or '.join(sorted(wanted))} runner yet")
-    for task_id in list_tasks(folder):
-        success = load_task(folder, task_id).success
-        try:
-            check_supported(success.mode if success else None)
-        except NotSupported as error:
-            notes.append(f"task {task_id}: {error}")
-    return notes
 
 
 def run(

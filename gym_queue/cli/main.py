@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gym_queue.cli import bench, chaos, cluster, draining, envs, status, stress, token
+from gym_queue.cli import bench, cache, chaos, cluster, draining, envs, status, stress, token, validate
 from gym_queue.cli.common import run_typer
 from gym_queue.version import __version__
 
@@ -36,7 +36,7 @@ app.command("up")(cluster.up)
 app.command("doctor")(envs.doctor)
 app.command("run")(envs.run)
 app.command("list")(envs.list_envs)
-app.command("validate")(envs.validate)
+app.command("validate")(validate.validate)
 app.command("benchmark")(bench.benchmark)
 app.command("agents")(bench.agents)
 app.command("status")(status.status)
@@ -44,6 +44,7 @@ app.command("drain")(draining.drain)
 app.command("undrain")(draining.undrain)
 app.command("stress")(stress.stress)
 app.add_typer(token.app, name="token")
+app.add_typer(cache.app, name="cache")
 app.command("chaos")(chaos.chaos)
 
 

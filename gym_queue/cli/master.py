@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import typer
+from pydantic import SecretStr
 
 from gym_queue.broker.url import check_broker_url
 from gym_queue.cli import options
-from gym_queue.cli.common import run_typer, settings_from
+from gym_queue.cli.common import run_typer, settings_of
 from gym_queue.cli.supervised import follow_parent, tell_ready
 from gym_queue.dashboard.pages import OPEN_PATHS, add_pages
+from gym_queue.errors import RequestInvalid
 from gym_queue.log import configure_logging
 from gym_queue.master.access import Keyring
 from gym_queue.master.run import run_master
@@ -26,11 +28,11 @@ def serve(
     port: options.Port = None,
     auto_port: options.AutoPort = False,
     broker_url: options.BrokerUrl = None,
-    heartbeat: options.Heartbeat = None,
-    heartbeat_timeout: options.HeartbeatTimeout = None,
-    dead_timeout: options.DeadTimeout = None,
-    proxy_timeout: options.ProxyTimeout = None,
-    queue_timeout: options.QueueTimeout = None,
+    heartbeat_s: options.Heartbeat = None,
+    heartbeat_timeout_s: options.HeartbeatTimeout = None,
+    dead_timeout_s: options.DeadTimeout = None,
+    proxy_timeout_s: options.ProxyTimeout = None,
+    queue_timeout_s: options.QueueTimeout = None,
     wait_for_workers: options.WaitForWorkers = False,
     state_dir: options.StateDir = None,
     fresh: options.Fresh = False,
@@ -39,6 +41,7 @@ def serve(
     ssl_ca: options.SslCa = None,
     token: options.Token = None,
     worker_token: options.WorkerToken = None,
+    metrics_token: options.MetricsToken = None,
     no_auth: options.NoAuth = False,
     log_level: options.Level = None,
 ) -> None:
@@ -46,32 +49,15 @@ def serve(
 
     Example: gym-anything-master --host 0.0.0.0 --port 5800
     """
-    settings = settings_from(
-        MasterSettings,
-        host=host,
-        port=port,
-        broker_url=broker_url,
-        heartbeat_s=heartbeat,
-        heartbeat_timeout_s=heartbeat_timeout,
-        dead_timeout_s=dead_timeout,
-        proxy_timeout_s=proxy_timeout,
-        queue_timeout_s=queue_timeout,
-        auto_port=auto_port or None,
-        wait_for_workers=wait_for_workers or None,
-        state_dir=state_dir,
-        fresh=fresh or None,
-        ssl_certfile=ssl_certfile,
-        ssl_keyfile=ssl_keyfile,
-        ssl_ca=ssl_ca,
-        no_auth=no_auth or None,
-        log_level=log_level,
-    )
+    settings = settings_of(MasterSettings, locals())
     configure_logging(settings.log_level)
     if settings.broker_url is not None:
         check_broker_url(settings.broker_url)
     follow_parent()
     secret = token or find_or_make_token()
-    keys = _keyring(secret, own_token=bool(token), worker_token=worker_token or None)
+    keys = keyring(
+        secret, own_token=bool(token), worker_token=worker_token or None, metrics=settings.metrics_token
+    )
     check = None if settings.no_auth else keys.cluster.opens
     run_master(
         settings,
@@ -83,12 +69,31 @@ def serve(
     )
 
 
-def _keyring(secret: str, *, own_token: bool, worker_token: str | None) -> Keyring:
-    """Return who bears which token: a token that was given stays, one of the file changes with it."""
+def keyring(secret: str, *, own_token: bool, worker_token: str | None, metrics: SecretStr | None) -> Keyring:
+    """Return who bears which token: a token that was given stays, one of the file changes with it.
+
+    Raises:
+        RequestInvalid: The metrics token is empty, or that of the workers.
+    """
     if worker_token is not None and same_token(worker_token, secret):
         worker_token = None
     cluster = RotatingToken(secret) if own_token else RotatingToken(secret, token_path(), read=find_token)
-    return Keyring(cluster, worker_token=worker_token, named=NamedTokens(TokenFile(tokens_path())))
+    return Keyring(
+        cluster,
+        worker_token=worker_token,
+        metrics_token=_metrics_token(metrics, worker_token),
+        named=NamedTokens(TokenFile(tokens_path())),
+    )
+
+
+def _metrics_token(given: SecretStr | None, worker_token: str | None) -> str | None:
+    if given is None:
+        return None
+    token = given.get_secret_value().strip()
+    if not token or (worker_token is not None and same_token(token, worker_token)):
+        what = "that of the workers" if token else "empty"
+        raise RequestInvalid(f"the metrics token is {what}: give one of its own with --metrics-token")
+    return token
 
 
 def _announce(url: str, *, no_auth: bool, own_token: bool) -> None:

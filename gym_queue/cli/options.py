@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gym_queue.cli.common import LogLevel
+from gym_queue.errors import RequestInvalid
+
+TOKEN_VARIABLE = "GYM_ANYTHING_TOKEN"  # noqa: S105  a variable's name
+
+
+def _no_empty_token(token: str | None) -> str | None:
+    """Refuse an empty token, which somebody meant to set: the file's must not stand in for it in silence.
+
+    Raises:
+        RequestInvalid: It is empty.
+    """
+    given = os.environ.get(TOKEN_VARIABLE) if token is None else token
+    if given is not None and not given.strip():
+        raise RequestInvalid(
+            f"the token is empty: give one, or neither --token nor {TOKEN_VARIABLE} to use the user's token file"
+        )
+    return None if given is None else given.strip()
+
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")]
@@ -20,7 +39,11 @@ BrokerUrl = Annotated[
 ]
 Token = Annotated[
     str | None,
-    typer.Option(envvar="GYM_ANYTHING_TOKEN", help="Cluster token; the user's token file when not given."),
+    typer.Option(
+        envvar=TOKEN_VARIABLE,
+        callback=_no_empty_token,
+        help="Cluster token; the user's token file when not given.",
+    ),
 ]
 WorkerToken = Annotated[
     str | None,
@@ -28,6 +51,10 @@ WorkerToken = Annotated[
         envvar="GYM_ANYTHING_WORKER_TOKEN",
         help="What workers and their master show one another; the cluster token when not given.",
     ),
+]
+MetricsToken = Annotated[
+    str | None,
+    typer.Option(help="What monitors bear, which opens /metrics alone; the cluster token when not given."),
 ]
 TokenName = Annotated[str, typer.Argument(help="Whose token: letters, digits, '.', '_' and '-'.")]
 MaxEnvsOfName = Annotated[
@@ -71,19 +98,27 @@ WaitForWorkers = Annotated[
     ),
 ]
 Heartbeat = Annotated[
-    float | None, typer.Option(help="Seconds between workers' heartbeats: 5 when not given.")
+    float | None, typer.Option("--heartbeat", help="Seconds between workers' heartbeats: 5 when not given.")
 ]
 HeartbeatTimeout = Annotated[
     float | None,
-    typer.Option(help="Seconds of silence after which a worker gets nothing new: 30 when not given."),
+    typer.Option(
+        "--heartbeat-timeout",
+        help="Seconds of silence after which a worker gets nothing new: 30 when not given.",
+    ),
 ]
 DeadTimeout = Annotated[
     float | None,
-    typer.Option(help="Seconds of silence after which its environments are lost: 90 when not given."),
+    typer.Option(
+        "--dead-timeout", help="Seconds of silence after which its environments are lost: 90 when not given."
+    ),
 ]
-ProxyTimeout = Annotated[float | None, typer.Option(help="Seconds one call may take: 900 when not given.")]
+ProxyTimeout = Annotated[
+    float | None, typer.Option("--proxy-timeout", help="Seconds one call may take: 900 when not given.")
+]
 QueueTimeout = Annotated[
-    float | None, typer.Option(help="Seconds a create may wait for a slot: 600 when not given.")
+    float | None,
+    typer.Option("--queue-timeout", help="Seconds a create may wait for a slot: 600 when not given."),
 ]
 
 MasterUrl = Annotated[
@@ -95,10 +130,14 @@ MaxStarting = Annotated[
     int | None, typer.Option(help="Environments that start at once: the number of cores when not given.")
 ]
 Timeout = Annotated[
-    float | None, typer.Option(help="Seconds after which an idle environment is closed: 3600 when not given.")
+    float | None,
+    typer.Option("--timeout", help="Seconds after which an idle environment is closed: 3600 when not given."),
 ]
 HeartbeatInterval = Annotated[
-    float | None, typer.Option(help="Seconds between heartbeats; the master's word when not given.")
+    float | None,
+    typer.Option(
+        "--heartbeat-interval", help="Seconds between heartbeats; the master's word when not given."
+    ),
 ]
 AdvertiseHost = Annotated[str | None, typer.Option(help="Name or address the master reaches this worker by.")]
 ResetPolicy = Annotated[
@@ -113,28 +152,32 @@ SkipKvmCheck = Annotated[bool, typer.Option("--skip-kvm-check", help="Deprecated
 EnvRoot = Annotated[
     list[Path] | None,
     typer.Option(
-        help="Folder that environments may come from; repeatable. Not given: the one the worker starts in."
+        "--env-root",
+        help="Folder that environments may come from; repeatable. Not given: the one the worker starts in.",
     ),
 ]
 AllowPath = Annotated[
     list[Path] | None,
-    typer.Option(help="Folder that callers may copy files to and from by path; repeatable."),
+    typer.Option("--allow-path", help="Folder that callers may copy files to and from by path; repeatable."),
 ]
 AllowPrivileged = Annotated[
     bool,
     typer.Option("--allow-privileged", help="Let specs ask for privileges, host devices, host namespaces."),
 ]
 VerifierTimeout = Annotated[
-    float | None, typer.Option(help="Seconds a verifier may take: 600 when not given.")
+    float | None, typer.Option("--verifier-timeout", help="Seconds a verifier may take: 600 when not given.")
 ]
 VerifierCpu = Annotated[
-    int | None, typer.Option(help="CPU seconds of a verifier's process: 600 when not given.")
+    int | None,
+    typer.Option("--verifier-cpu", help="CPU seconds of a verifier's process: 600 when not given."),
 ]
 VerifierMemory = Annotated[
-    float | None, typer.Option(help="GiB of address space of a verifier's process: 4 when not given.")
+    float | None,
+    typer.Option("--verifier-memory", help="GiB of address space of a verifier's process: 4 when not given."),
 ]
 VerifierFile = Annotated[
-    float | None, typer.Option(help="GiB of each file a verifier writes: 1 when not given.")
+    float | None,
+    typer.Option("--verifier-file", help="GiB of each file a verifier writes: 1 when not given."),
 ]
 VerifierProcesses = Annotated[
     int | None, typer.Option(help="Processes of a verifier at once: 128 when not given.")
@@ -144,5 +187,16 @@ VerifierUser = Annotated[
     typer.Option(help="User of verifiers when the worker is root; a uid of its own for each when not given."),
 ]
 Grace = Annotated[
-    float | None, typer.Option(help="On SIGTERM, seconds environments may finish: 30 when not given.")
+    float | None,
+    typer.Option("--grace", help="On SIGTERM, seconds environments may finish: 30 when not given."),
+]
+CheckpointDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of checkpoints, shared by the workers of a host; in the user's cache when not given."
+    ),
+]
+CacheMaxGb = Annotated[float | None, typer.Option(help="GiB that checkpoints may take: 50 when not given.")]
+CacheMaxAgeDays = Annotated[
+    float | None, typer.Option(help="Days a checkpoint may lie unused: 30 when not given.")
 ]

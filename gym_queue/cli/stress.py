@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,7 +22,7 @@ from gym_queue.log import configure_logging
 from gym_queue.settings import find_token
 from gym_queue.stress.nginx import Nginx
 from gym_queue.stress.pinning import pin as pin_program
-from gym_queue.stress.plan import Mode, Plan, Target, null_spec
+from gym_queue.stress.plan import Mode, Plan, Target, null_spec, rate_levels
 from gym_queue.stress.plan import Progress as Told
 from gym_queue.stress.report import Report, save, show
 from gym_queue.stress.run import COMPARED, run
@@ -58,12 +58,15 @@ def stress(
     slots: Annotated[
         int | None, typer.Option(min=1, max=10_000, help="Slots per worker of its own fleet.")
     ] = None,
-    envs: Annotated[int, typer.Option(min=1, max=10_000, help="Environments that steps go to.")] = 8,
+    envs: Annotated[
+        int,
+        typer.Option(min=1, max=10_000, help="Environments that steps go to; rate: the most connections."),
+    ] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the figures are their medians.")] = 5,
     steps: Annotated[int, typer.Option(min=1, help="latency: steps by each path, a round.")] = 200,
     seconds: Annotated[float, typer.Option(min=0.1, help="rate: seconds by each path, a round.")] = 3.0,
     concurrency: Annotated[
-        str, typer.Option(help="rate, creates: connections, such as 1,10,50; each mode has its own.")
+        str, typer.Option(help="rate, creates: connections, such as 1,10,50; rate: no more than --envs.")
     ] = "",
     creates: Annotated[int, typer.Option(min=1, help="creates, burst: creates a round.")] = 64,
     sessions: Annotated[int, typer.Option(min=1, help="sessions: how many at once.")] = 64,
@@ -100,10 +103,16 @@ def stress(
         sessions=sessions,
         timeout_s=timeout,
     )
+    if plan.mode is Mode.RATE:
+        rate_levels(plan)  # refused before a fleet is started
     delay_s = step_delay if step_delay is not None else float(plan.mode is Mode.SESSIONS)
     spec = null_spec(create_delay_s=create_delay, step_delay_s=delay_s, frame_bytes=frame_bytes)
     fleet = _running(remote_url, spec) if remote_url else _own_fleet(spec, workers, slots or _slots(plan))
-    report = _drive(plan, fleet, with_nginx=compare is not None, cpu=pin)
+    _tell(_drive(plan, fleet, with_nginx=compare is not None, cpu=pin), output)
+
+
+def _tell(report: Report, output: Path | None) -> NoReturn:
+    """Show the figures, and end with a status that says whether a call failed."""
     show(report, Console())
     if output:
         save(report, output)

@@ -7,7 +7,7 @@ import logging
 import typer
 
 from gym_queue.cli import options
-from gym_queue.cli.common import run_typer, settings_from
+from gym_queue.cli.common import run_typer, settings_of
 from gym_queue.cli.supervised import follow_parent, tell_ready
 from gym_queue.log import configure_logging
 from gym_queue.settings import WorkerSettings, find_or_make_token, find_token, token_path
@@ -28,24 +28,27 @@ def serve(
     worker_id: options.WorkerId = None,
     max_envs: options.MaxEnvs = None,
     max_starting: options.MaxStarting = None,
-    timeout: options.Timeout = None,
-    heartbeat_interval: options.HeartbeatInterval = None,
+    timeout_s: options.Timeout = None,
+    heartbeat_interval_s: options.HeartbeatInterval = None,
     advertise_host: options.AdvertiseHost = None,
     reset_policy: options.ResetPolicy = None,
     runners: options.Runners = None,
     must_support_runner: options.MustSupport = None,
     skip_preflight: options.SkipPreflight = False,
     skip_kvm_check: options.SkipKvmCheck = False,
-    grace: options.Grace = None,
-    env_root: options.EnvRoot = None,
-    allow_path: options.AllowPath = None,
+    grace_s: options.Grace = None,
+    env_roots: options.EnvRoot = None,
+    allow_paths: options.AllowPath = None,
     allow_privileged: options.AllowPrivileged = False,
-    verifier_timeout: options.VerifierTimeout = None,
-    verifier_cpu: options.VerifierCpu = None,
-    verifier_memory: options.VerifierMemory = None,
-    verifier_file: options.VerifierFile = None,
+    verifier_timeout_s: options.VerifierTimeout = None,
+    verifier_cpu_s: options.VerifierCpu = None,
+    verifier_memory_gb: options.VerifierMemory = None,
+    verifier_file_gb: options.VerifierFile = None,
     verifier_processes: options.VerifierProcesses = None,
     verifier_user: options.VerifierUser = None,
+    checkpoint_dir: options.CheckpointDir = None,
+    cache_max_gb: options.CacheMaxGb = None,
+    cache_max_age_days: options.CacheMaxAgeDays = None,
     ssl_certfile: options.SslCertfile = None,
     ssl_keyfile: options.SslKeyfile = None,
     ssl_ca: options.SslCa = None,
@@ -58,39 +61,7 @@ def serve(
 
     Example: gym-anything-worker --master-url http://localhost:5800 --max-envs 4
     """
-    settings = settings_from(
-        WorkerSettings,
-        host=host,
-        port=port,
-        master_url=master_url,
-        broker_url=broker_url,
-        worker_id=worker_id,
-        max_envs=max_envs,
-        max_starting=max_starting,
-        timeout_s=timeout,
-        heartbeat_interval_s=heartbeat_interval,
-        advertise_host=advertise_host,
-        reset_policy=reset_policy,
-        runners=runners,
-        must_support_runner=must_support_runner,
-        skip_preflight=skip_preflight or None,
-        skip_kvm_check=skip_kvm_check or None,
-        grace_s=grace,
-        env_roots=env_root or None,
-        allow_paths=allow_path or None,
-        allow_privileged=allow_privileged or None,
-        verifier_timeout_s=verifier_timeout,
-        verifier_cpu_s=verifier_cpu,
-        verifier_memory_gb=verifier_memory,
-        verifier_file_gb=verifier_file,
-        verifier_processes=verifier_processes,
-        verifier_user=verifier_user,
-        ssl_certfile=ssl_certfile,
-        ssl_keyfile=ssl_keyfile,
-        ssl_ca=ssl_ca,
-        no_auth=no_auth or None,
-        log_level=log_level,
-    )
+    settings = settings_of(WorkerSettings, locals())
     _run(settings, worker_token or token)
 
 

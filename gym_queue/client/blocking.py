@@ -116,6 +116,14 @@ class BlockingCalls:
         """Copy a file of the sandbox to the worker."""
         run_now(self._core.copy_from_env(container_src, host_dst))
 
+    def upload(self, local: str | Path, inside: str) -> None:
+        """Send a file of this machine into the sandbox; see GymEnv.upload."""
+        run_now(self._core.upload(local, inside))
+
+    def download(self, inside: str, local: str | Path) -> None:
+        """Get a file of the sandbox onto this machine; see GymEnv.download."""
+        run_now(self._core.download(inside, local))
+
     def set_roots(self, env_root: str | Path | None, task_root: str | Path | None) -> None:
         """Do nothing: the worker knows where verifiers are."""
 

@@ -96,6 +96,24 @@ def get(env_id: str, name: str, *, timeout_s: float, **query: str) -> Call:
     return Call("GET", env_path(env_id, name), timeout_s, SAFE, query=tuple(query.items()))
 
 
+def put_file(env_id: str, path: str, *, timeout_s: float) -> Call:
+    """Return the call that puts a file into the sandbox; a carrier adds the bytes. The second time it does the same."""
+    return Call("PUT", env_path(env_id, "files"), timeout_s, KEYED, query=(("path", _sendable(path)),))
+
+
+def get_file(env_id: str, path: str, *, timeout_s: float) -> Call:
+    """Return the call that gets a file out of the sandbox."""
+    return get(env_id, "files", timeout_s=timeout_s, path=_sendable(path))
+
+
+def _sendable(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise RequestInvalid(f"{path!r} is not text that can be sent: choose another name") from None
+    return path
+
+
 def capture_observation(env_id: str, *, timeout_s: float) -> Call:
     """Return the call that observes without a step."""
     return Call("POST", env_path(env_id, "capture_observation"), timeout_s, SAFE, b"{}", accept=MSGPACK_TYPE)

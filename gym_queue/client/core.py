@@ -23,7 +23,7 @@ from gym_queue.errors import BadReply, EnvLost, EnvNotFound, EnvState, EnvTimeou
 from gym_queue.protocol.observations import Screen
 from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.sessions import EpisodeLimits, SessionInfo
-from gym_queue.protocol.surface import StepResult
+from gym_queue.protocol.surface import StepResult, prepare_target
 
 logger = logging.getLogger(__name__)
 
@@ -207,6 +207,18 @@ class RemoteCalls:
     async def copy_from_env(self, container_src: str, host_dst: str) -> None:
         """Copy a file of the sandbox to the worker."""
         await self._post("copy_from_env", container_src=container_src, host_dst=host_dst)
+
+    async def upload(self, local: str | Path, inside: str) -> None:
+        """Send a file of this machine into the sandbox; see GymEnv.upload."""
+        self._check_open()
+        await self._route.upload(calls.put_file(self.env_id, inside, timeout_s=self.timeout), Path(local))
+
+    async def download(self, inside: str, local: str | Path) -> None:
+        """Get a file of the sandbox onto this machine; see GymEnv.download."""
+        self._check_open()
+        call = calls.get_file(self.env_id, inside, timeout_s=self.timeout)
+        await self._offload(lambda: prepare_target(Path(local)))
+        await self._route.download(call, Path(local))
 
     async def get_episode_dir(self) -> Path | None:
         """Return the episode's folder, on the worker; None before the first reset."""

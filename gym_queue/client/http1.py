@@ -89,8 +89,8 @@ def _check_token(token: str) -> str:
     return stripped
 
 
-def write_request(origin: Origin, call: Call, request_id: str) -> bytes:
-    """Return a call as it goes over the wire."""
+def write_request(origin: Origin, call: Call, request_id: str, file_bytes: int | None = None) -> bytes:
+    """Return a call as it goes over the wire; of one whose body is a file of ``file_bytes``, what comes before that."""
     query = f"?{urlencode(call.query)}" if call.query else ""
     body = call.body or b""
     own = f"Accept: {call.accept}\r\nX-Request-ID: {request_id}\r\n"
@@ -98,6 +98,8 @@ def write_request(origin: Origin, call: Call, request_id: str) -> bytes:
         own += f"Idempotency-Key: {call.key}\r\n"
     if call.body is not None:
         own += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    elif file_bytes is not None:
+        own += f"Content-Type: application/octet-stream\r\nContent-Length: {file_bytes}\r\n"
     first = f"{call.method} {origin.prefix}{call.path}{query} HTTP/1.1\r\n"
     return b"".join((first.encode("ascii"), origin.head, own.encode("ascii"), b"\r\n", body))
 

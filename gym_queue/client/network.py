@@ -30,6 +30,9 @@ class Stream(Protocol):
     async def receive(self, timeout_s: float) -> bytes:
         """Return what came; nothing when the other side has ended."""
 
+    def take_early(self) -> bytes:
+        """Return what came already, without a wait: while something large is sent, mostly nothing."""
+
     def is_stale(self) -> bool:
         """Whether an idle connection can carry no further call: ended, or holding bytes that nobody asked for."""
 
@@ -105,6 +108,15 @@ class _BlockingStream:
         self._socket.settimeout(timeout_s)
         return self._socket.recv(READ_BYTES)
 
+    def take_early(self) -> bytes:
+        if not self._poll.poll(0):
+            return b""
+        self._socket.settimeout(0)
+        try:
+            return self._socket.recv(READ_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):  # TLS talks of itself
+            return b""
+
     def is_stale(self) -> bool:
         return bool(self._poll.poll(0))
 
@@ -174,10 +186,14 @@ class _LoopStream(asyncio.Protocol):
             self._changed.clear()
             async with asyncio.timeout(timeout_s):
                 await self._changed.wait()
-        data = bytes(self._received)
-        self._received.clear()
+        data = self.take_early()
         if not data and self._error is not None:
             raise self._error
+        return data
+
+    def take_early(self) -> bytes:
+        data = bytes(self._received)
+        self._received.clear()
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()

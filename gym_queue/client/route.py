@@ -66,6 +66,10 @@ class Route:
         """See Carrier.download."""
         await self._carry(call, lambda carrier, call: carrier.download(call, target))
 
+    async def upload(self, call: Call, source: Path) -> dict[str, Any]:
+        """See Carrier.upload."""
+        return await self._carry(call, lambda carrier, call: carrier.upload(call, source))
+
     async def end(self) -> None:
         """Close the environment, through ``home``, and then all connections."""
         try:

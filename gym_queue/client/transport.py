@@ -19,6 +19,7 @@ from gym_queue.client.http1 import ReplyReader, check_url, make_origin, write_re
 from gym_queue.client.network import BlockingNetwork, Network, Stream, run_now
 from gym_queue.client.replies import Reply, check, read_object
 from gym_queue.client.retry import BRIEF, Patience
+from gym_queue.client.sources import SourceFile, open_source
 from gym_queue.client.trust import Trust
 from gym_queue.errors import BadReply, ConnectionFailed, GatewayTimeout, Infrastructure, TlsFailed
 from gym_queue.settings import find_token
@@ -126,6 +127,27 @@ class Carrier:
         finally:
             await offload(lambda: partial.unlink(missing_ok=True))
 
+    async def upload(self, call: Call, source: Path) -> dict[str, Any]:
+        """Make a call whose body is a file, sent as it is read, and return the object it is answered with.
+
+        ``call.timeout_s`` limits the wait for each part to be taken and for the answer, not the whole. A repetition
+        begins with the file's first byte.
+
+        Raises:
+            PathNotFound, RequestInvalid: The file cannot be read.
+            GymQueueError: As ``send``.
+        """
+        offload = self.network.offload
+
+        async def attempt(timeout_s: float) -> dict[str, Any]:
+            file = await offload(lambda: open_source(source))
+            try:
+                return read_object(await self._exchange(call, timeout_s, file=file))
+            finally:
+                await offload(file.close)
+
+        return await self._repeat(call, attempt)
+
     def close(self) -> None:
         """Close the connections."""
         self._closed = True
@@ -157,19 +179,30 @@ class Carrier:
             await self.network.sleep(delay_s)
 
     async def _exchange(
-        self, call: Call, timeout_s: float, keep: Callable[[bytes], Awaitable[object]] | None = None
+        self,
+        call: Call,
+        timeout_s: float,
+        keep: Callable[[bytes], Awaitable[object]] | None = None,
+        file: SourceFile | None = None,
     ) -> Reply:
-        """Send a request and return its reply; ``keep`` gets the body of a good one, part by part."""
+        """Send a request, with a file's bytes for its body if there is one, and return its reply.
+
+        ``keep`` gets the body of a good reply, part by part.
+        """
         request_id = uuid.uuid4().hex
         until = self._clock() + timeout_s
         is_new = (stream := self._idle_stream()) is None
         if stream is None:
             stream = await self._connect(min(timeout_s, CONNECT_TIMEOUT_S), request_id)
-        reader = ReplyReader()
+        reader, is_sent = ReplyReader(), file is None
         try:
             with self._translated(call, request_id), suppress(BrokenPipeError, ConnectionResetError):
                 # A server that hung up may have replied before.
-                await stream.send(write_request(self.origin, call, request_id), timeout_s)
+                size = None if file is None else file.size
+                await stream.send(write_request(self.origin, call, request_id, size), timeout_s)
+                if file is not None:
+                    is_sent = await self._send_file(stream, file, reader, timeout_s)
+                    until = self._clock() + timeout_s
             while not reader.complete:
                 with self._translated(call, request_id):
                     reader.feed(await stream.receive(max(MIN_TIMEOUT_S, until - self._clock())))
@@ -181,8 +214,19 @@ class Carrier:
             if isinstance(error, ConnectionFailed) and is_new and self._opened == 1 and not reader.status:
                 await self._explain_hang_up(error)
             raise
-        self._put_back(stream, reusable=reader.reusable)
+        self._put_back(stream, reusable=reader.reusable and is_sent)
         return reader.reply(request_id)
+
+    async def _send_file(
+        self, stream: Stream, file: SourceFile, reader: ReplyReader, timeout_s: float
+    ) -> bool:
+        """Send a file; return whether all of it was sent: a server that refuses it answers before its end."""
+        async for part in file.parts(self.network):
+            if early := stream.take_early():
+                reader.feed(early)
+                return False
+            await stream.send(part, timeout_s)
+        return True
 
     def _idle_stream(self) -> Stream | None:
         """Return the connection that was used last, if one can be used again."""
@@ -293,6 +337,10 @@ class Transport:
     def download(self, call: Call, target: Path) -> None:
         """See Carrier.download."""
         run_now(self._carrier.download(call, target))
+
+    def upload(self, call: Call, source: Path) -> dict[str, Any]:
+        """See Carrier.upload."""
+        return run_now(self._carrier.upload(call, source))
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,6 +10,7 @@ from gym_queue.dashboard.pages import OPEN_PATHS, add_pages
 from gym_queue.errors import BadReply, MasterUnreachable
 from gym_queue.tls import TlsFiles, explain, verify_of
 from gym_queue.version import __version__
+from gym_queue.web.attempts import Attempts, AttemptsMiddleware
 from gym_queue.web.auth import TokenMiddleware, same_token
 from gym_queue.web.errors import install_error_handlers
 from gym_queue.web.requestid import RequestIdMiddleware
@@ -99,4 +100,5 @@ def make_dashboard_app(master: MasterReader, *, access_token: str | None) -> ASG
     for path in READ_PATHS:
         app.add_api_route(path, relay, methods=["GET"])
     check = None if access_token is None else lambda _path, given: same_token(given, access_token)
-    return RequestIdMiddleware(TokenMiddleware(app, check=check, open_paths=OPEN_PATHS))
+    guarded = TokenMiddleware(app, check=check, open_paths=OPEN_PATHS)
+    return RequestIdMiddleware(AttemptsMiddleware(guarded, Attempts()))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, ConfigDict, SecretStr
 
-from gym_queue.errors import RequestMalformed, TooLarge, Unauthorized
-from gym_queue.protocol.parse import parse_model
+from gym_queue.errors import TooLarge, Unauthorized
+from gym_queue.protocol.login import Login
+from gym_queue.protocol.parse import parse_body
 from gym_queue.web.auth import COOKIE
 
 STATIC = Path(__file__).parent / "static"
@@ -35,14 +34,6 @@ HEADERS = {
 
 TokenCheck = Callable[[str], bool]
 """Token → whether it is right."""
-
-
-class Login(BaseModel):
-    """Body of ``POST /dashboard/login``."""
-
-    model_config = ConfigDict(frozen=True)
-
-    token: SecretStr
 
 
 def add_pages(app: FastAPI, *, check_token: TokenCheck | None) -> None:
@@ -112,8 +103,4 @@ async def _read_token(request: Request) -> str:
         body += chunk
         if len(body) > MAX_LOGIN_BYTES:
             raise TooLarge(f'a login has at most {MAX_LOGIN_BYTES} bytes: send {{"token": ".."}} alone')
-    try:
-        raw = json.loads(body)
-    except ValueError as error:
-        raise RequestMalformed('the login is not JSON: send {"token": ".."}') from error
-    return parse_model(Login, raw).token.get_secret_value()
+    return parse_body(Login, body).token.get_secret_value()

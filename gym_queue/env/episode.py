@@ -6,56 +6,28 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gym_queue.env.folder import EpisodeFolder
-from gym_queue.env.hooks import run_hook
-from gym_queue.env.judge import judge, reward
-from gym_queue.env.source import EnvSource
-from gym_queue.env.view import describe, timed
-from gym_queue.errors import EnvState, GymQueueError, NotSupported
+from gym_queue.env.judge import Judge, reward
+from gym_queue.env.prepare import Preparation, SandboxSetup
+from gym_queue.env.recording import EpisodeRecording
+from gym_queue.env.savedstate import read_state, state_record, write_state
+from gym_queue.env.setup import EpisodeSetup as EpisodeSetup
+from gym_queue.env.setup import EpisodeState as EpisodeState
+from gym_queue.env.source import episode_limits
+from gym_queue.env.view import describe, describe_session, timed
+from gym_queue.env.viewing import open_view
+from gym_queue.errors import EnvState, GymQueueError
 from gym_queue.protocol.actions import Action, check_on_screen, parse_actions
 from gym_queue.protocol.sessions import EpisodeLimits, ResetRequest, SessionInfo, StepRequest
-from gym_queue.runners.base import Runner, RunnerSetup
-from gym_queue.runners.registry import open_runner
-from gym_queue.verifiers import VerifierLimits, check_supported
+from gym_queue.runners.base import Runner
 
 logger = logging.getLogger(__name__)
 
-HOOK_TIMEOUT_S = 600.0
-"""Limit of each command of an env's hooks; the format gives only pre_task one of its own."""
-SETTLE_MAX_S = 2.0
 BASELINE_SETTLE_MAX_S = 10.0
-
-
-class EpisodeState(Enum):
-    """Where an environment is in its life."""
-
-    NEW = "new"  # opened, no sandbox yet
-    RUNNING = "running"  # reset: takes steps
-    DONE = "done"  # judged: takes a reset or close
-    CLOSED = "closed"  # nothing left
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeSetup:
-    """What an Episode is made of."""
-
-    env_id: str
-    source: EnvSource
-    work_dir: Path
-    """The environment's own folder: the sandbox's files and the episodes' folders."""
-    verifier_env: dict[str, str] = field(default_factory=dict)
-    verifier_limits: VerifierLimits = field(default_factory=VerifierLimits)
-    reset_policy: str = "core"
-    lazy_frames: bool = False
-    """Write frames as files only when ``flush`` is called, or a verifier is to see them."""
-    open_runner: Callable[[str, RunnerSetup], Runner] = open_runner
-    clock: Callable[[], float] = time.monotonic
 
 
 class Episode:
@@ -69,11 +41,24 @@ class Episode:
         self._folder: EpisodeFolder | None = None
         self._count = 0
         self._steps = 0
+        self._seed: int | None = None
         self._started = 0.0
         self._closed = threading.Event()
         self._moving = threading.Lock()
-        self._limits = _limits_of(setup.source)
-        self._check_supported()
+        self._limits = episode_limits(setup.source)
+        self._preparation = Preparation(
+            SandboxSetup(
+                setup.env_id,
+                setup.source,
+                setup.work_dir / "sandbox",
+                setup.bounds.copy_bytes,
+                setup.bounds.settle_s,
+                setup.open_runner,
+                setup.checkpoints,
+            )
+        )
+        self._recording = EpisodeRecording(setup.source.spec)
+        self._judge = Judge(setup.env_id, setup.source, setup.verifier_env, setup.verifier_limits)
 
     @property
     def state(self) -> EpisodeState:
@@ -100,35 +85,36 @@ class Episode:
         """Start a fresh sandbox and bring it to where the task begins.
 
         Returns:
-            ``observation``, ``_timings`` (seconds by phase) and ``_post_reset_policy``.
+            ``observation``, ``_timings`` (seconds by phase), ``_post_reset_policy`` and, when the reset uses
+            checkpoints, ``_checkpoint`` (the level ``loaded``, the levels ``saved``).
 
         Raises:
             HookFailed: A hook failed; there is no episode.
             RunnerFailed: The sandbox did not start.
-            NotSupported: Checkpoints were asked for.
+            NotSupported: Checkpoints were asked for, and the runner keeps none.
         """
         self._forbid(EpisodeState.CLOSED)
-        if request.use_cache or request.use_savevm:
-            raise NotSupported(
-                "checkpoints (use_cache, use_savevm) are not in this version: reset without them"
-            )
         policy = request.post_reset_policy or self._setup.reset_policy
-        timings: dict[str, float] = {}
+        keys = self._preparation.plan(request)
         self._end_sandbox()
         try:
-            with timed(timings, "start"):
-                runner = self._start(request.seed)
-            with timed(timings, "hooks"):
-                self._run_hooks(runner)
-            with timed(timings, "settle"):
-                runner.settle(max_s=BASELINE_SETTLE_MAX_S if policy == "baseline_setup" else SETTLE_MAX_S)
+            prepared = self._preparation.run(request, keys, self._adopt)
+            with timed(prepared.timings, "settle"):
+                longest_s = self._setup.bounds.settle_max_s
+                prepared.runner.settle(
+                    max_s=BASELINE_SETTLE_MAX_S if policy == "baseline_setup" else longest_s
+                )
             self._begin(request)
             observation = self._observe()
+            self._judge.begin(*self._sandbox())
             self._enter(EpisodeState.RUNNING)
         except BaseException:
             self._end_sandbox()
             raise
-        return {"observation": observation, "_timings": timings, "_post_reset_policy": policy}
+        reply = {"observation": observation, "_timings": prepared.timings, "_post_reset_policy": policy}
+        if request.use_cache:
+            reply["_checkpoint"] = {"loaded": prepared.loaded, "saved": prepared.saved}
+        return reply
 
     def step(self, request: StepRequest) -> dict[str, Any]:
         """Inject actions, settle, observe, and end the episode when it is time.
@@ -139,14 +125,12 @@ class Episode:
         Raises:
             EnvState: There is no running episode.
             ActionInvalid: An action is not valid; none of the step's was injected.
-            VerifierFailed: The episode ended and could not be judged.
+            VerifierFailed: The step, or the episode as it ended, could not be judged.
         """
         actions = parse_actions(request.actions)
+        self._setup.bounds.check(actions, request.wait_between_actions)
         check_on_screen(actions, self._setup.source.spec.resolution)
-        if self._state is not EpisodeState.RUNNING:
-            raise EnvState(
-                f"a step needs a running episode and this one is {self._state.value}: call reset first"
-            )
+        self._need_running("a step")
         runner, folder = self._sandbox()
         for action in actions:
             runner.check(action)
@@ -154,15 +138,16 @@ class Episode:
         if actions:
             info["action_result"] = self._inject(runner, actions, request.wait_between_actions)
             if request.settle_after_actions:
-                runner.settle(max_s=SETTLE_MAX_S)
+                self._settle(runner)
         extra = {"metadata": request.trajectory_metadata} if request.trajectory_metadata else {}
-        folder.log("step", idx=self._steps, action=request.actions, **extra)
+        event = folder.log("step", idx=self._steps, action=request.actions, **extra)
         self._steps += 1
         observation = self._observe() if request.capture_observation else {}
-        earned, reason = 0.0, self._end_reason(mark_done=request.mark_done)
+        earned = self._step_reward(folder, event, observation)
+        reason = self._end_reason(mark_done=request.mark_done)
         if reason is not None:
             info["reason"] = reason
-            earned = self._finish(runner, folder, info)
+            earned = self._finish(runner, folder, info, earned)
         return {"observation": observation, "reward": earned, "done": reason is not None, "info": info}
 
     def capture_observation(self) -> dict[str, Any]:
@@ -191,30 +176,70 @@ class Episode:
         """Copy a file of the sandbox to this host."""
         self._sandbox()[0].copy_from(source, target)
 
+    def save_state(self, path: Path | None = None) -> Path:
+        """Keep the sandbox's state, and write a file that names it; the episode goes on.
+
+        Args:
+            path: The file; None is one in the episode's folder.
+
+        Raises:
+            NotSupported: The runner keeps no state.
+            RunnerFailed: It could not be kept.
+        """
+        runner, folder = self._sandbox()
+        record = state_record(self._setup.source)
+        self._setup.checkpoints.save(runner, record)
+        folder.log("save_state")
+        return write_state(path or folder.path / f"state_{self._steps:05d}.json", record)
+
+    def load_state(self, path: Path) -> None:
+        """Start a sandbox from a state that was saved, in place of this one; the episode goes on.
+
+        Raises:
+            PathNotFound: There is no such file, or what it names was removed.
+            RequestInvalid: It is no such file, or of another runner or environment.
+        """
+        runner, folder = self._sandbox()
+        setup, state = self._setup, self._state
+        record = read_state(path, setup.source, setup.checkpoints)
+        self._remove(runner)
+        try:
+            prepared = self._preparation.restore(record, self._seed, self._adopt)
+            prepared.runner.settle(max_s=BASELINE_SETTLE_MAX_S)
+            self._recording.move(prepared.runner)
+            if state is EpisodeState.RUNNING:
+                self._judge.begin(prepared.runner, folder)
+            self._enter(state)
+        except BaseException:
+            self._end_sandbox()
+            raise
+        folder.log("load_state", key=record.key)
+
+    def open_view(self, *, control: bool) -> Path:
+        """Serve the screen to viewers; return the socket, and raise, as ``viewing.open_view`` does."""
+        return open_view(self._setup.source.spec, self._sandbox()[0], control=control)
+
+    def pause_recording(self) -> None:
+        """Film nothing until resumed. Safe to call twice.
+
+        Raises:
+            EnvState: There is no running episode.
+            NotSupported: The episode is not filmed.
+        """
+        self._need_running("a recording")
+        self._recording.pause()
+
+    def resume_recording(self) -> None:
+        """Film on; raises as ``pause_recording``."""
+        self._need_running("a recording")
+        self._recording.resume()
+
     def session_info(self) -> SessionInfo | None:
         """Return what runs behind the environment; None before the first reset."""
         if self._runner is None:
             return None
-        info, spec = self._runner.info(), self._setup.source.spec
-        screen = spec.screen
-        return SessionInfo(
-            env_id=self._setup.env_id,
-            task_id=self._task.id if self._task else None,
-            runner_name=info.runner_name,
-            platform_family=info.platform_family,
-            artifacts_dir=str(self.episode_dir) if self.episode_dir else None,
-            resolution=spec.resolution,
-            fps=screen.fps if screen else None,
-            network_enabled=spec.resources.net,
-            systemd_enabled=spec.security.use_systemd,
-            container_name=info.container_name,
-            instance_name=info.instance_name,
-            vnc_port=info.vnc_port,
-            vnc_password=info.vnc_password,
-            ssh_port=info.ssh_port,
-            ssh_user=info.ssh_user,
-            ssh_password=info.ssh_password,
-        )
+        setup, info = self._setup, self._runner.info()
+        return describe_session(setup.env_id, setup.source, info, self.episode_dir, recording=self._recording)
 
     def close(self) -> None:
         """End the sandbox. Safe to call twice, and while another thread is inside a call."""
@@ -223,17 +248,10 @@ class Episode:
         self._closed.set()
         self._end_sandbox()
 
-    def _check_supported(self) -> None:
-        if self._task is None:
-            return
-        check_supported(self._task.success.mode if self._task.success else None)
-        if self._task.init.reward_type == "dense":
-            raise NotSupported(
-                f"the task {self._task.id} asks for dense rewards, which are not in this version"
-            )
-        if self._task.init.init_pyautogui:
-            raise NotSupported(
-                f"the task {self._task.id} has init_pyautogui, which is not in this version: use init_script"
+    def _need_running(self, what: str) -> None:
+        if self._state is not EpisodeState.RUNNING:
+            raise EnvState(
+                f"{what} needs a running episode and this one is {self._state.value}: call reset first"
             )
 
     def _forbid(self, state: EpisodeState) -> None:
@@ -246,43 +264,21 @@ class Episode:
             raise EnvState(f"the environment {self._setup.env_id} has no episode yet: call reset first")
         return self._runner, self._folder
 
-    def _start(self, seed: int | None) -> Runner:
-        source = self._setup.source
-        variables = {"GYM_TASK_ID": self._task.id} if self._task else {}
-        if seed is not None:
-            variables["GYM_SEED"] = str(seed)
-        sandbox = self._setup.work_dir / "sandbox"
-        sandbox.mkdir(parents=True, exist_ok=True)
-        runner = self._setup.open_runner(
-            source.runner,
-            RunnerSetup(self._setup.env_id, source.spec, source.env_dir, sandbox, seed, variables),
-        )
+    def _adopt(self, runner: Runner) -> None:
         self._runner = runner
         self._forbid(EpisodeState.CLOSED)  # a close that came meanwhile found no runner to end
-        runner.start()
-        return runner
-
-    def _run_hooks(self, runner: Runner) -> None:
-        spec, task = self._setup.source.spec, self._task
-        run_hook(runner, "pre_start", spec.hooks.pre_start, timeout_s=HOOK_TIMEOUT_S)
-        run_hook(runner, "post_start", spec.hooks.post_start, timeout_s=HOOK_TIMEOUT_S)
-        if spec.reset_script:
-            run_hook(runner, "reset_script", (spec.reset_script,), timeout_s=HOOK_TIMEOUT_S)
-        else:
-            run_hook(runner, "reset", spec.hooks.reset, timeout_s=HOOK_TIMEOUT_S)
-        if task is None:
-            return
-        run_hook(runner, "pre_task", task.hooks.pre_task, timeout_s=task.hooks.pre_task_timeout)
-        if task.init.init_script:
-            run_hook(runner, "init_script", (task.init.init_script,), timeout_s=HOOK_TIMEOUT_S)
 
     def _begin(self, request: ResetRequest) -> None:
-        self._folder = EpisodeFolder(self._next_path(), lazy_frames=self._setup.lazy_frames)
+        setup = self._setup
+        self._folder = EpisodeFolder(
+            self._next_path(), lazy_frames=setup.lazy_frames, max_frames=setup.bounds.frames
+        )
+        self._recording.begin(self._sandbox()[0], self._folder.path)
         self._folder.log("reset", seed=request.seed)
         session = self.session_info()
         shown = session.model_dump(exclude={"vnc_password", "ssh_password"}) if session else None
         self._folder.log("session", session=shown)
-        self._steps = 0
+        self._steps, self._seed = 0, request.seed
         self._started = self._setup.clock()
 
     def _next_path(self) -> Path:
@@ -308,6 +304,13 @@ class Episode:
                 self._pause(action.wait_s)
         return {"action": actions[-1].action or "other", "output": None}
 
+    def _settle(self, runner: Runner) -> None:
+        """Wait until the screen is still, and for the pause after actions that the spec itself names, if any."""
+        spec, began = self._setup.source.spec, self._setup.clock()
+        runner.settle(max_s=self._setup.bounds.settle_max_s)
+        if spec.synchronous and "step_cycle_ms" in spec.model_fields_set:
+            self._pause(max(0.0, spec.step_cycle_ms / 1000 - (self._setup.clock() - began)))
+
     def _pause(self, duration_s: float) -> None:
         if self._closed.wait(duration_s):
             self._forbid(EpisodeState.CLOSED)
@@ -328,21 +331,28 @@ class Episode:
             return "timeout"
         return None
 
-    def _finish(self, runner: Runner, folder: EpisodeFolder, info: dict[str, Any]) -> float:
-        self._enter(EpisodeState.DONE)
+    def _step_reward(
+        self, folder: EpisodeFolder, event: dict[str, Any], observation: dict[str, Any]
+    ) -> float:
+        """Return what the step earned; when that cannot be told, the episode ends without a reward."""
         try:
-            verdict = judge(
-                env_id=self._setup.env_id,
-                source=self._setup.source,
-                runner=runner,
-                folder=folder,
-                variables=self._setup.verifier_env,
-                limits=self._setup.verifier_limits,
-            )
+            return self._judge.step(folder, event, observation)
+        except GymQueueError as error:
+            self._enter(EpisodeState.DONE)
+            self._conclude(folder, reason="reward_shaping failed", error=error.to_wire())
+            raise
+
+    def _finish(
+        self, runner: Runner, folder: EpisodeFolder, info: dict[str, Any], step_reward: float
+    ) -> float:
+        self._enter(EpisodeState.DONE)
+        self._recording.end()  # whole, for a verifier that looks at it
+        try:
+            verdict = self._judge.finish(runner, folder)
         except GymQueueError as error:
             self._conclude(folder, reason=info["reason"], error=error.to_wire())
             raise
-        earned = reward(self._task, verdict)
+        earned = reward(self._task, verdict, step=step_reward)
         info["verifier"] = verdict.to_info() if verdict else None
         self._conclude(folder, reason=info["reason"], reward=earned, verifier=info["verifier"])
         return earned
@@ -356,6 +366,8 @@ class Episode:
                 "task_id": self._task.id if self._task else None,
                 "steps": self._steps,
                 "duration_s": self._setup.clock() - self._started,
+                "recording": self._recording.file,
+                "recording_note": self._recording.note,
                 **outcome,
             }
         )
@@ -365,15 +377,13 @@ class Episode:
         with self._moving:
             if self._state is not EpisodeState.CLOSED:
                 self._state, self._runner = EpisodeState.NEW, None
+        self._recording.end()
+        self._judge.end()
         if folder is not None:
             folder.close()
+        self._remove(runner)
+
+    def _remove(self, runner: Runner | None) -> None:
         if runner is not None:
             runner.close()
             shutil.rmtree(self._setup.work_dir / "sandbox", ignore_errors=True)
-
-
-def _limits_of(source: EnvSource) -> EpisodeLimits:
-    if source.task is None:
-        return EpisodeLimits()
-    init = source.task.init  # checked as a spec, whose numbers may be larger than those of a call
-    return EpisodeLimits.model_construct(max_steps=init.max_steps, timeout_sec=init.timeout_sec)

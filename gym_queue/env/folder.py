@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ class EpisodeFolder:
     Args:
         path: The folder; made when missing.
         lazy_frames: Make files of the frames only when ``flush`` or ``frames`` asks for them.
+        max_frames: Frames kept, besides the first; for a further one the oldest goes. None keeps all.
     """
 
-    def __init__(self, path: Path, *, lazy_frames: bool = False) -> None:
+    def __init__(self, path: Path, *, lazy_frames: bool = False, max_frames: int | None = None) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._trajectory = (path / "traj.jsonl").open(
@@ -34,14 +36,24 @@ class EpisodeFolder:
         self._spool = FrameSpool(path) if lazy_frames else None
         self._to_json = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False).encode
         self._prefix = f"{path}{os.sep}"
+        self._max_frames = max_frames
+        self._latest: deque[str] = deque()
 
     def save_frame(self, index: int, png: bytes) -> str:
         """Keep the screen as it was after step ``index``, 0 being the first observation; return its path."""
         name = f"frame_{index:05d}.png"
+        if index and self._max_frames is not None and (not self._latest or self._latest[-1] != name):
+            self._latest.append(name)
+            if len(self._latest) > self._max_frames:
+                self._drop(self._latest.popleft())
         if self._spool is None:
             return str(self.save(name, png))
         self._spool.add(name, png)
         return self._prefix + name
+
+    def _drop(self, name: str) -> None:
+        if self._spool is None or not self._spool.drop(name):
+            (self.path / name).unlink(missing_ok=True)
 
     def flush(self) -> None:
         """Make files of all the frames kept so far."""
@@ -54,9 +66,11 @@ class EpisodeFolder:
         target.write_bytes(png)
         return target
 
-    def log(self, event: str, **fields: Any) -> None:
-        """Append one event, with the time, to the trajectory."""
-        self.log_event({"event": event, "ts": time.time(), **fields})
+    def log(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Append one event, with the time, to the trajectory, and return it."""
+        logged = {"event": event, "ts": time.time(), **fields}
+        self.log_event(logged)
+        return logged
 
     def log_event(self, event: Mapping[str, Any]) -> None:
         """Append an event as it is.

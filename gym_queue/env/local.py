@@ -6,17 +6,19 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gym_queue.env.episode import Episode, EpisodeSetup
+from gym_queue.env.episode import Episode, EpisodeSetup, EpisodeState
 from gym_queue.env.source import load_source
-from gym_queue.errors import NotSupported, RequestInvalid
+from gym_queue.env.transfers import FILE_MODE, get_file, put_file, split_target, staging
+from gym_queue.errors import EnvState, Forbidden, PathNotFound, RequestInvalid
 from gym_queue.protocol.observations import with_screen
 from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.sessions import CreateRequest, EpisodeLimits, ResetRequest, SessionInfo, StepRequest
-from gym_queue.protocol.surface import StepResult
+from gym_queue.protocol.surface import StepResult, prepare_target
 from gym_queue.runners.registry import implemented_runners
 
 
@@ -109,20 +111,20 @@ class LocalGymEnv:
         self._episode.set_limits(parse_model(EpisodeLimits, limits))
 
     def save_state(self, host_snapshot_path: str | Path | None = None) -> Path | None:
-        """Not in this version."""
-        raise NotSupported("saving and loading states is not in this version")
+        """Keep the sandbox's state; return the file that names it."""
+        return self._episode.save_state(Path(host_snapshot_path) if host_snapshot_path else None)
 
     def load_state(self, host_snapshot_path: str | Path) -> None:
-        """Not in this version."""
-        raise NotSupported("saving and loading states is not in this version")
+        """Go back to a saved state."""
+        self._episode.load_state(Path(host_snapshot_path))
 
     def pause_recording(self) -> None:
-        """Not in this version."""
-        raise NotSupported("recording is not in this version: the episode folder holds every step's frame")
+        """Film nothing until resumed."""
+        self._episode.pause_recording()
 
     def resume_recording(self) -> None:
-        """Not in this version."""
-        raise NotSupported("recording is not in this version: the episode folder holds every step's frame")
+        """Film on."""
+        self._episode.resume_recording()
 
     def copy_to_env(self, host_src: str, container_dst: str) -> None:
         """Copy a file of this machine into the sandbox."""
@@ -131,6 +133,43 @@ class LocalGymEnv:
     def copy_from_env(self, container_src: str, host_dst: str) -> None:
         """Copy a file of the sandbox to this machine."""
         self._episode.copy_from_env(container_src, Path(host_dst))
+
+    def upload(self, local: str | Path, inside: str) -> None:
+        """Put a file of this machine into the sandbox; see GymEnv.upload."""
+        source, (_, name) = Path(local), split_target(inside)
+        if not source.exists():
+            raise PathNotFound(f"there is no {source} on this machine to send")
+        if not source.is_file():
+            raise RequestInvalid(
+                f"{source} is not a regular file: send single files, or pack the folder first"
+            )
+        with self._staging() as folder:
+            try:
+                shutil.copyfile(source, folder / name)
+            except PermissionError as error:
+                raise Forbidden(f"{source} of this machine may not be read: {error.strerror}") from error
+            (folder / name).chmod(FILE_MODE)
+            put_file(self._episode.copy_to_env, folder, inside)
+
+    def download(self, inside: str, local: str | Path) -> None:
+        """Copy a file of the sandbox to this machine; see GymEnv.download."""
+        target = Path(local)
+        prepare_target(target)
+        with self._staging() as folder:
+            get_file(self._episode.copy_from_env, inside, folder / "file")
+            partial = target.with_name(f".{folder.name}.part")
+            try:
+                shutil.copyfile(folder / "file", partial)
+                partial.replace(target)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def _staging(self) -> AbstractContextManager[Path]:
+        if self._episode.state not in (EpisodeState.RUNNING, EpisodeState.DONE):
+            raise EnvState(
+                "the environment has no sandbox for files: call reset first, or open another when it was closed"
+            )
+        return staging(self._work_dir)
 
     @property
     def episode_dir(self) -> Path | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gym_queue.errors import Conflict, RunnerUnavailable, SpecNotFound
 from gym_queue.names import RUNNERS
-from gym_queue.protocol.sessions import CreateRequest
+from gym_queue.protocol.sessions import CreateRequest, EpisodeLimits
 from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.loader import (
     load_env,
@@ -25,6 +25,8 @@ from gym_queue.specs.task import TaskSpec
 
 logger = logging.getLogger(__name__)
 
+SHOWN = 200
+"""Characters of a caller's own words that an error repeats."""
 DIGEST_PREFIX = "gq1:"
 
 
@@ -76,6 +78,14 @@ def load_source(
     return EnvSource(spec, task, env_dir, task_dir, runner)
 
 
+def episode_limits(source: EnvSource) -> EpisodeLimits:
+    """Return the limits that a task sets; none without a task."""
+    if source.task is None:
+        return EpisodeLimits()
+    init = source.task.init  # checked as a spec, whose numbers may be larger than those of a call
+    return EpisodeLimits.model_construct(max_steps=init.max_steps, timeout_sec=init.timeout_sec)
+
+
 def choose_runner(spec: EnvSpec, explicit: str | None, runners: Sequence[str]) -> str:
     """Return the runner to use: the first this host has among those the environment accepts.
 
@@ -88,7 +98,7 @@ def choose_runner(spec: EnvSpec, explicit: str | None, runners: Sequence[str]) -
             return name
     unknown = acceptable - set(RUNNERS)
     known = f"; known runners are {', '.join(RUNNERS)}" if unknown else ""
-    wanted = " or ".join(sorted(acceptable)) or "any"
+    wanted = " or ".join(sorted(acceptable))[:SHOWN] or "any"
     here = ", ".join(name for name in runners if name != "fake") or "none"
     raise RunnerUnavailable(
         f"the environment {spec.id} needs the runner {wanted}, and this host has {here}{known}"

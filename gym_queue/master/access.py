@@ -17,7 +17,7 @@ from gym_queue.master.ownership import Ownership
 from gym_queue.master.tokens import Grant, NamedTokens
 from gym_queue.protocol.sessions import CreateRequest
 from gym_queue.web.attempts import Attempts
-from gym_queue.web.auth import given_token, refusal, same_token, wrong_token
+from gym_queue.web.auth import given_token, same_token, wrong_token
 from gym_queue.web.errors import error_reply
 from gym_queue.web.rotation import RotatingToken
 
@@ -28,8 +28,7 @@ FOLLOW_S = 0.5
 WORKER_CALLS = frozenset({"/workers/register", "/workers/heartbeat", "/workers/deregister", "/workers/drain"})
 CLIENT_CALLS = frozenset({"/envs/create", "/envs/list", "/queue"})
 """Calls of a named client about itself, besides those of its environments."""
-ANYBODYS = frozenset({"/openapi.json"})
-"""Calls of everybody who has a token."""
+METRICS_CALLS = frozenset({"/metrics"})
 
 
 class Role(StrEnum):
@@ -38,6 +37,17 @@ class Role(StrEnum):
     CLUSTER = "cluster"  # the operator's, and everybody's where there is no other: opens all
     WORKER = "worker"  # speaks for workers
     CLIENT = "client"  # a named one: creates, and calls what it created
+    METRICS = "metrics"  # a monitor's: reads numbers
+
+
+ANYBODYS = frozenset({"/openapi.json"})
+"""Calls of workers and clients alike."""
+OPENS = {
+    Role.WORKER: WORKER_CALLS | ANYBODYS,
+    Role.CLIENT: CLIENT_CALLS | ANYBODYS,
+    Role.METRICS: METRICS_CALLS,
+}
+"""Calls of each but the operator, besides those of a client's own environments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,7 @@ class Keyring:
     Args:
         cluster: The cluster token.
         worker_token: What workers bear; None is the cluster token.
+        metrics_token: What monitors bear; None is the cluster token.
         named: The named clients' tokens.
         attempts: Counts those who guess.
         wall: Unix seconds.
@@ -73,13 +84,14 @@ class Keyring:
         cluster: RotatingToken,
         *,
         worker_token: str | None = None,
+        metrics_token: str | None = None,
         named: NamedTokens | None = None,
         attempts: Attempts | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.cluster = cluster
         self.attempts = attempts or Attempts()
-        self._worker_token = worker_token
+        self._worker_token, self._metrics_token = worker_token, metrics_token
         self._named = named or NamedTokens(None)
         self._wall = wall
 
@@ -98,6 +110,8 @@ class Keyring:
             return OPERATOR
         if self._worker_token is not None and same_token(token, self._worker_token):
             return Caller(Role.WORKER)
+        if self._metrics_token is not None and same_token(token, self._metrics_token):
+            return Caller(Role.METRICS)
         grant = self._named.find(token)
         if grant is None:
             raise wrong_token(token)
@@ -169,13 +183,15 @@ class Access:
         Raises:
             Forbidden: It is not.
         """
-        if caller.role is Role.CLUSTER or path in ANYBODYS:
+        if caller.role is Role.CLUSTER or path in OPENS[caller.role]:
             return
         if caller.role is Role.WORKER:
-            if path not in WORKER_CALLS:
-                raise Forbidden(f"{path} is not a worker's call: use the cluster token, or a named client's")
-        elif path not in CLIENT_CALLS:
-            self._check_own(caller, path)
+            raise Forbidden(
+                f"{path[:200]} is not a worker's call: use the cluster token, or a named client's"
+            )
+        if caller.role is Role.METRICS:
+            raise Forbidden(f"{path[:200]} is not for the metrics token, which reads /metrics alone")
+        self._check_own(caller, path)
 
     @contextmanager
     def creating(self, caller: Caller, request: CreateRequest) -> Iterator[None]:
@@ -240,10 +256,7 @@ class AccessMiddleware:
         try:
             caller = self._access.who(given_token(scope))
             self._access.check(caller, scope["path"])
-        except Unauthorized as error:
-            await refusal(error, scope.get("request_id"))(scope, receive, send)
-            return
-        except Forbidden as error:
+        except (Unauthorized, Forbidden) as error:
             await error_reply(error, scope.get("request_id"))(scope, receive, send)
             return
         scope["caller"] = caller

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from urllib.parse import urlsplit
 
@@ -12,6 +13,10 @@ from gym_queue.errors import RequestInvalid
 RESOLVE_TIMEOUT_S = 2.0
 METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")})
 """Metadata services of clouds outside the link-local networks (AWS over IPv6, Alibaba Cloud)."""
+
+NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052, section 2.1
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(?:%[\w.-]+)?", re.IGNORECASE)
+"""A name or an address: what else a URL may hold here, other readers of it may take for something else."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -47,7 +52,8 @@ def _host_of(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise RequestInvalid(f"url: {error}; write http://host:5900", {"key": "url"}) from error
-    if parts.scheme not in ("http", "https") or not host or port == 0 or "@" in parts.netloc:
+    is_host = host is not None and _HOST.fullmatch(host)
+    if parts.scheme not in ("http", "https") or not host or not is_host or port == 0 or "@" in parts.netloc:
         raise RequestInvalid(
             "url: not an http(s) address of a host, without user or password; write http://host:5900",
             {"key": "url"},
@@ -73,8 +79,16 @@ def _parse(text: str) -> Address | None:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    return _embedded(address) or address
+
+
+def _embedded(address: Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that an IPv6 one leads to, by the system or by a gateway of the network."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return None
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def _is_loopback(address: Address | None) -> bool:

@@ -98,6 +98,7 @@ class Creates:
         self._wait_for_workers, self._return_s = wait_for_workers, return_s
         self._unclaimed = unclaimed or Unclaimed()
         self._list = WaitingList(notes, clock=clock, wall=wall, order=order)
+        self.outcomes = self._list.outcomes
         self._clearing = clearing or Clearing()
         self._refusals = Refusals(clock)
         self._full: dict[str, float] = {}
@@ -229,7 +230,8 @@ class Creates:
             How many creates are not answered.
         """
         for waiting, sent_to in self._list.restore(facts, wanted_until=self._clock() + self._return_s):
-            if self._routes.find_created(waiting.env_id) is not None:
+            if (route := self._routes.find_created(waiting.env_id)) is not None:
+                waiting.answer.set_result(route.created())
                 self._list.drop(waiting.env_id)
             elif sent_to is not None and not self._fleet.is_silent(sent_to.worker_id):
                 self._send(waiting, sent_to)
@@ -319,8 +321,8 @@ class Creates:
         self._answered(waiting, route.created())
 
     def _answered(self, waiting: Waiting, reply: CreateReply) -> None:
-        self._list.drop(waiting.env_id)
         waiting.answer.set_result(reply)
+        self._list.drop(waiting.env_id)
         if not waiting.callers:
             self._unclaimed.add(reply, until=waiting.wanted_until, now=self._clock())
 
@@ -384,8 +386,8 @@ class Creates:
         return waiting.failures < MAX_SENDS and (isinstance(found, Placement) or not found.hopeless)
 
     def _fail(self, waiting: Waiting, error: GymQueueError) -> None:
-        self._list.drop(waiting.env_id)
         waiting.refuse(error)
+        self._list.drop(waiting.env_id)
 
 
 def _stopped_answering(waiting: Waiting, placement: Placement) -> WorkerUnreachable:

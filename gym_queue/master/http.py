@@ -8,37 +8,50 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp
 
-from gym_queue.errors import EnvNotFound, MasterRecovering, RequestInvalid
+from gym_queue.errors import EnvNotFound, MasterRecovering, MethodNotAllowed, RequestInvalid
 from gym_queue.master import overview
 from gym_queue.master.access import OPERATOR, Access, AccessMiddleware, Caller, Keyring, Role
 from gym_queue.master.addresses import check_worker_url
 from gym_queue.master.admission import Admission
-from gym_queue.master.bodylimit import BodyLimitMiddleware
+from gym_queue.master.calls import MASTER_CALLS
 from gym_queue.master.creates import Creates
 from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.fleet import Fleet
+from gym_queue.master.metrics import Exposition, FleetCollector
 from gym_queue.master.ownership import Ownership
 from gym_queue.master.routes import CLOSED, Routes, RouteState
 from gym_queue.master.workersecrets import WorkerSecrets
 from gym_queue.protocol import fleet as wire
+from gym_queue.protocol.methods import Methods
+from gym_queue.protocol.openapi import Title, document
 from gym_queue.protocol.sessions import CreateReply, CreateRequest
 from gym_queue.stats.tasks import TaskStats
 from gym_queue.version import __version__
 from gym_queue.web.attempts import AttemptsMiddleware
+from gym_queue.web.bodylimit import BodyLimitMiddleware
+from gym_queue.web.described import DescribedApp
 from gym_queue.web.errors import install_error_handlers
 from gym_queue.web.gone import unless_gone
 from gym_queue.web.idempotency import id_for, key_of
+from gym_queue.web.limits import DEFAULT_BODIES, BodyLimits
 from gym_queue.web.requestid import RequestIdMiddleware
 from gym_queue.web.rotation import RotatingToken
 
 LOOPBACK = ("127.0.0.1", "::1")
+TITLE = Title(
+    "Gym Queue master",
+    __version__,
+    "The cluster token opens everything; a named one its own environments; the worker token what workers say; the metrics token /metrics.",
+)
 OPERATOR_WAITS_S = 0.5
 """How long a reply to an operator may wait for the state to be written."""
 UNFORWARDED = (b"%", b"/.", b"#")
 """In a path that names an environment: the gateway forwards none of these."""
+ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""As the gateway lets in."""
 ENV_ID_CHARS = 128
 """Longest id an environment may have, as ENV_ID_PATTERN says."""
 
@@ -62,6 +75,8 @@ class MasterParts:
     access: Access | None = None
     """Decides over callers; None knows ``token`` alone."""
     secrets: WorkerSecrets = field(default_factory=WorkerSecrets)
+    bodies: BodyLimits = DEFAULT_BODIES
+    """How large they may be."""
 
     def access_or_default(self) -> Access:
         """Return what decides over callers."""
@@ -81,14 +96,17 @@ def make_master_app(
         add_pages: Adds the dashboard's pages.
         open_paths: Paths that need no token.
     """
-    app = FastAPI(title="Gym Queue master", version=__version__, docs_url=None, redoc_url=None)
+    app = DescribedApp(lambda: document(TITLE, MASTER_CALLS))
     access = parts.access_or_default()
-    install_error_handlers(app)
+    methods = Methods(MASTER_CALLS)
+    install_error_handlers(app, methods.of)
     _add_status(app, parts, access)
     _add_workers(app, parts)
     add_pages(app)
-    _add_envs(app, parts, access)
-    guarded = AccessMiddleware(BodyLimitMiddleware(app), access, open_paths=open_paths)
+    _add_envs(app, parts, access, methods)
+    guarded = AccessMiddleware(
+        BodyLimitMiddleware(app, parts.bodies, is_unread=_is_unread), access, open_paths=open_paths
+    )
     return RequestIdMiddleware(AttemptsMiddleware(guarded, access.attempts))
 
 
@@ -117,6 +135,13 @@ def _add_status(app: FastAPI, parts: MasterParts, access: Access) -> None:
         """The fleet, for monitoring."""
         uptime = {"uptime_sec": time.time() - parts.started_at, "start_time": parts.started_at}
         return {"master": uptime, "cluster": _cluster(parts)}
+
+    exposition = Exposition(FleetCollector(parts.fleet, parts.routes, parts.creates, parts.gateway.stats))
+
+    @app.get("/metrics")
+    async def numbers() -> Response:
+        """The fleet's numbers, for Prometheus."""
+        return Response(exposition.text(), media_type=exposition.media_type)
 
     @app.get("/api/tasks")
     async def tasks() -> dict[str, Any]:
@@ -187,7 +212,7 @@ def _add_workers(app: FastAPI, parts: MasterParts) -> None:
         return _cluster(parts)
 
 
-def _add_envs(app: FastAPI, parts: MasterParts, access: Access) -> None:
+def _add_envs(app: FastAPI, parts: MasterParts, access: Access, methods: Methods) -> None:
     @app.post("/envs/create", status_code=201)
     async def create(request: CreateRequest, http: Request) -> CreateReply:
         """Create an environment on a worker that can run it, waiting for a slot if need be."""
@@ -226,13 +251,17 @@ def _add_envs(app: FastAPI, parts: MasterParts, access: Access) -> None:
             parts.routes.remove(env_id, CLOSED)
         return {"status": "closed"}
 
-    @app.api_route(
-        "/envs/{env_id}/{call:path}", methods=["GET", "POST", "PUT", "HEAD"], include_in_schema=False
-    )
+    @app.api_route("/envs/{env_id}/{call:path}", methods=list(ANY_METHOD), include_in_schema=False)
     async def unrouted(env_id: str, call: str, http: Request) -> None:  # noqa: ARG001  part of the path
         """Say why a call was not forwarded: those of routed environments never come here."""
+        _check_method(http, methods)
         _check_late(parts, env_id, http.scope["raw_path"])
         _refuse(parts, env_id)
+
+
+def _is_unread(path: str) -> bool:
+    """Return whether a call's body is nobody's to read: it was for a worker, and is refused without it."""
+    return path.startswith("/envs/")
 
 
 def _caller(http: Request) -> Caller:
@@ -259,6 +288,16 @@ async def _set_draining(parts: MasterParts, worker_id: str, *, draining: bool) -
         "env_count": count,
         "message": message,
     }
+
+
+def _check_method(http: Request, methods: Methods) -> None:
+    """Refuse a method that a call does not have; whether there is such a call, the worker says."""
+    path, asked = http.scope["path"], "GET" if http.method == "HEAD" else http.method
+    allowed = methods.of(path)
+    if allowed and asked not in allowed:
+        raise MethodNotAllowed(
+            f"{http.method} {path} is not a call: use {' or '.join(allowed)}", {"allow": allowed}
+        )
 
 
 def _check_late(parts: MasterParts, env_id: str, path: bytes) -> None:

@@ -24,25 +24,30 @@ from gym_queue.broker.sender import Sender
 from gym_queue.broker.url import safe_url
 from gym_queue.master.access import Access, Keyring
 from gym_queue.master.admission import Admission
+from gym_queue.master.calls import MASTER_CALLS
 from gym_queue.master.clearing import Clearing
 from gym_queue.master.closing import Closer
 from gym_queue.master.creates import Creates
 from gym_queue.master.dataplane.gateway import Gateway
+from gym_queue.master.dataplane.limits import Limits
 from gym_queue.master.deadqueues import DeadQueues
 from gym_queue.master.dispatch import CeleryDispatcher, HttpDispatcher
 from gym_queue.master.fairshare import FairShare
 from gym_queue.master.fleet import Fleet, FleetTimes
 from gym_queue.master.http import LOOPBACK, MasterParts, make_master_app
-from gym_queue.master.journal import Journal
+from gym_queue.master.journal import Facts, Journal
 from gym_queue.master.ownership import Ownership
 from gym_queue.master.routes import Routes
 from gym_queue.master.state import Place, hold, is_in_folder, place_of, restore, store_of
 from gym_queue.master.unclaimed import Unclaimed
 from gym_queue.master.watch import TIMEOUT_S, Watch
 from gym_queue.master.workersecrets import WorkerSecrets
+from gym_queue.protocol.methods import Methods
 from gym_queue.settings import MasterSettings
 from gym_queue.stats.tasks import TaskStats
 from gym_queue.tls import server_context, verify_of
+from gym_queue.web.limits import BodyLimits, DoorLimits
+from gym_queue.web.renewal import RenewedCertificate
 from gym_queue.web.rotation import GRACE_S, RotatingToken
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals, shown_host
 from gym_queue.web.tls import RequireCertificate, telling_certificates
@@ -120,20 +125,12 @@ class Master:
             self._stack.enter_context(hold(place))
         broker_url = settings.broker_url or await self._start_broker(place)
         app = make_app(broker_url, name="gym_queue.master", ca=settings.ssl_ca)
-        is_fake = broker_url.startswith("redis+socket:") and self._broker is not None
-        journal = Journal(store_of(place, app, broker_url, is_fake=is_fake))
-        facts = await asyncio.to_thread(journal.load, fresh=settings.fresh)
-        journal.start()
-        self._stack.push_async_callback(asyncio.to_thread, journal.stop)
+        journal, facts = await self._read_journal(place, app, broker_url)
         times = FleetTimes(settings.heartbeat_s, settings.heartbeat_timeout_s, settings.dead_timeout_s)
         routes, tasks = Routes(notes=journal), TaskStats()
         fleet = Fleet(routes, times, notes=journal)
         ownership, secrets = Ownership(routes, journal), WorkerSecrets(journal)
-        headers = {"Authorization": f"Bearer {self._keys.fleet_token}"}
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
-        client = await self._stack.enter_async_context(
-            httpx.AsyncClient(headers=headers, limits=limits, trust_env=False, verify=self._verify)
-        )
+        client = await self._make_client()
         closer, watch = Closer(client), await self._make_watch(fleet)
         self._stack.callback(closer.stop)
         self._stack.callback(watch.stop)
@@ -160,6 +157,7 @@ class Master:
         self._keep(tick_for_ever(fleet, creates, watch))
         access = Access(None if settings.no_auth else self._keys, ownership)
         gateway = self._start_gateway(routes, fleet, access)
+        self._keep(RenewedCertificate(settings.tls, [self._tls, self._verify]).follow())
         self._keep(self._keys.follow(lambda: self._on_rotated(gateway, client)))
         admission = Admission(fleet, client)
         await self._serve(
@@ -176,7 +174,25 @@ class Master:
                 journal.wait_written,
                 access,
                 secrets,
+                BodyLimits.of(settings),
             )
+        )
+
+    async def _read_journal(self, place: Place, app: celery.Celery, broker_url: str) -> tuple[Journal, Facts]:
+        """Return where decisions are written from now on, and what the master before this one wrote."""
+        is_fake = broker_url.startswith("redis+socket:") and self._broker is not None
+        journal = Journal(store_of(place, app, broker_url, is_fake=is_fake))
+        facts = await asyncio.to_thread(journal.load, fresh=self._settings.fresh)
+        journal.start()
+        self._stack.push_async_callback(asyncio.to_thread, journal.stop)
+        return journal, facts
+
+    async def _make_client(self) -> httpx.AsyncClient:
+        """Return what calls workers on the master's own account."""
+        headers = {"Authorization": f"Bearer {self._keys.fleet_token}"}
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
+        return await self._stack.enter_async_context(
+            httpx.AsyncClient(headers=headers, limits=limits, trust_env=False, verify=self._verify)
         )
 
     @property
@@ -193,6 +209,8 @@ class Master:
             timeout_s=self._settings.proxy_timeout_s,
             verify=self._verify,
             others=access.opens_env,
+            methods=Methods(MASTER_CALLS),
+            limits=Limits.of(DoorLimits.of(self._settings)),
         )
         gateway.start()
         self._stack.push_async_callback(gateway.close)

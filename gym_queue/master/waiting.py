@@ -69,6 +69,14 @@ class Waiting:
         """Return whether somebody waits for it, or may ask for it again after a restart."""
         return (self.callers > 0 or now < self.wanted_until) and not self.answer.done()
 
+    @property
+    def outcome(self) -> str:
+        """How it was answered: created, or the error's code; given_up when nobody waited for that."""
+        if not self.answer.done() or self.answer.cancelled():
+            return "given_up"
+        error = self.answer.exception()
+        return "created" if error is None else getattr(error, "code", "internal")
+
     def refuse(self, error: GymQueueError) -> None:
         """Answer with an error, unless it is answered."""
         if not self.answer.done():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
@@ -42,6 +43,8 @@ class WaitingList:
         self._clock, self._wall, self._order = clock, wall, order
         self._creates: dict[str, Waiting] = {}
         self._arrivals = itertools.count()
+        self.outcomes: Counter[str] = Counter()
+        """How those that were let go had ended: created, given_up, or their error's code."""
 
     def add(self, request: CreateRequest, digest: str) -> Waiting:
         """Take in a create, behind those of its priority.
@@ -61,7 +64,9 @@ class WaitingList:
 
     def drop(self, env_id: str) -> None:
         """Let a create go: it is answered, or nobody wants it."""
-        if self._creates.pop(env_id, None) is not None:
+        waiting = self._creates.pop(env_id, None)
+        if waiting is not None:
+            self.outcomes[waiting.outcome] += 1
             self._notes.note(CREATE, env_id, None)
 
     def forget(self, env_id: str) -> None:

@@ -6,9 +6,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from gym_queue.errors import ActionInvalid
+from gym_queue.protocol.numbers import Whole
 
 MAX_WAIT_S = 600.0
 """Longest ``wait`` action."""
@@ -19,7 +29,12 @@ def _to_pixel(value: object) -> object:
     return math.floor(value) if isinstance(value, float) and abs(value) < 1e6 else value
 
 
-Pixel = Annotated[int, BeforeValidator(_to_pixel), Field(ge=0, le=65535, strict=True)]
+Pixel = Annotated[
+    int,
+    BeforeValidator(_to_pixel),
+    Field(ge=0, le=65535, strict=True),
+    WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 65536}),
+]
 Point = tuple[Pixel, Pixel]
 """x, y in pixels from the top left corner."""
 Drag = tuple[Point, Point]
@@ -32,10 +47,10 @@ class _Strict(BaseModel):
 class Buttons(_Strict):
     """Buttons pressed or let go where the pointer is."""
 
-    left_down: bool = False
-    left_up: bool = False
-    right_down: bool = False
-    right_up: bool = False
+    left_down: StrictBool = False
+    left_up: StrictBool = False
+    right_down: StrictBool = False
+    right_up: StrictBool = False
 
 
 class Mouse(_Strict):
@@ -50,7 +65,7 @@ class Mouse(_Strict):
     left_click_drag: Drag | None = None
     right_click_drag: Drag | None = None
     buttons: Buttons | None = None
-    scroll: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+    scroll: Annotated[int, Whole(-1000, 1000)] | None = None
     """Wheel clicks at the pointer; positive is down."""
 
 
@@ -70,8 +85,8 @@ class Voice(_Strict):
     """Speech for the environment's microphone."""
 
     pcm16_b64: str
-    rate: int = Field(16000, ge=8000, le=192_000)
-    channels: int = Field(1, ge=1, le=8)
+    rate: Annotated[int, Whole(8000, 192_000)] = 16000
+    channels: Annotated[int, Whole(1, 8)] = 1
 
 
 class ApiCall(_Strict):
@@ -89,8 +104,8 @@ class Action(_Strict):
     voice: Voice | None = None
     api_call: ApiCall | None = None
     action: Literal["screenshot", "wait"] | None = None
-    time: Annotated[float, Field(ge=0, le=MAX_WAIT_S)] | None = None
-    seconds: Annotated[float, Field(ge=0, le=MAX_WAIT_S)] | None = None
+    time: Annotated[float, Field(ge=0, le=MAX_WAIT_S, strict=True)] | None = None
+    seconds: Annotated[float, Field(ge=0, le=MAX_WAIT_S, strict=True)] | None = None
 
     @model_validator(mode="after")
     def _wait_has_its_own_keys(self) -> Action:

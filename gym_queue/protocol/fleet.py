@@ -5,8 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, JsonValue, field_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, JsonValue, StrictBool, field_validator
+from pydantic_core import CoreSchema
 
+from gym_queue.protocol.numbers import Whole
 from gym_queue.protocol.sessions import ENV_ID_PATTERN, Message, Request
 
 WORKER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
@@ -29,10 +31,10 @@ class WorkerStatus(StrEnum):
 class Resources(Message):
     """What a host has, or an environment needs."""
 
-    cpu: float | None = Field(None, ge=0, le=MAX_RESOURCE)
+    cpu: float | None = Field(None, ge=0, le=MAX_RESOURCE, strict=True)
     """Cores."""
-    mem_gb: float | None = Field(None, ge=0, le=MAX_RESOURCE)
-    gpu: int | None = Field(None, ge=0, le=MAX_RESOURCE)
+    mem_gb: float | None = Field(None, ge=0, le=MAX_RESOURCE, strict=True)
+    gpu: Annotated[int, Whole(0, MAX_RESOURCE)] | None = None
 
 
 class WorkerMetadata(Message):
@@ -44,7 +46,16 @@ class WorkerMetadata(Message):
     """None, from workers that do not say, means any."""
     slurm_job_id: str | None = None
     slurm_array_task_id: str | None = None
-    pid: int | None = None
+    pid: Annotated[int, Whole(0, 2**63 - 1)] | None = None
+
+
+class _ShownAsNullable:
+    """Describes as null-able what a validator makes empty when it is null."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "null"}]}
 
 
 class Registration(Request):
@@ -53,11 +64,11 @@ class Registration(Request):
     worker_id: str = Field(pattern=WORKER_ID_PATTERN)
     url: str = Field(pattern=r"^https?://[^\s/@?#]+/?$", max_length=300)
     hostname: str = Field("", max_length=300)
-    port: int | None = Field(None, ge=0, le=65535)
-    max_envs: int = Field(1, ge=0, le=10_000)
-    max_starting: int | None = Field(None, ge=1, le=10_000)
+    port: Annotated[int, Whole(0, 65535)] | None = None
+    max_envs: Annotated[int, Whole(0, 10_000)] = 1
+    max_starting: Annotated[int, Whole(1, 10_000)] | None = None
     """Environments that may be starting at once, apart from ``max_envs``; None means as many as there are slots."""
-    metadata: WorkerMetadata = Field(default_factory=WorkerMetadata)
+    metadata: Annotated[WorkerMetadata, _ShownAsNullable()] = Field(default_factory=WorkerMetadata)
     queues: list[str] = Field(default_factory=list)
     """Celery queues it consumes; empty means it takes creates by HTTP."""
     resources: Resources = Field(default_factory=Resources)
@@ -65,7 +76,7 @@ class Registration(Request):
     env_ids: list[EnvId] = Field(default_factory=list)
     """Environments that are open here, when it registers again: they fill slots before its next heartbeat."""
     version: str = ""
-    bears_secret: bool = False
+    bears_secret: StrictBool = False
     """Whether it will bear the secret of the reply: what comes without it is then not from this worker."""
 
     @field_validator("metadata", mode="before")
@@ -90,18 +101,18 @@ class Heartbeat(Request):
     """``POST /workers/heartbeat``."""
 
     worker_id: str = Field(max_length=128)
-    env_count: int = Field(0, ge=0)
+    env_count: Annotated[int, Whole(0, 1_000_000)] = 0
     env_ids: list[EnvId] = Field(default_factory=list)
     """Those that are open or being opened."""
     opening: list[EnvId] = Field(default_factory=list)
     """Those of ``env_ids`` that are still being opened."""
-    cpu_percent: float | None = None
-    memory_percent: float | None = None
+    cpu_percent: float | None = Field(None, strict=True)
+    memory_percent: float | None = Field(None, strict=True)
     status: str = "healthy"
     metrics: dict[str, JsonValue] | None = None
-    sequence: int | None = Field(None, ge=0)
+    sequence: Annotated[int, Whole(0, 2**63 - 1)] | None = None
     """Grows with each heartbeat of one registration, so that a late one is known as late."""
-    pid: int | None = None
+    pid: Annotated[int, Whole(0, 2**63 - 1)] | None = None
     """The ``pid`` of the registration, so that one of an earlier process under this id is known as such."""
 
 

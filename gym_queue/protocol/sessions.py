@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    JsonValue,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
+from pydantic.config import JsonDict
+from pydantic_core import CoreSchema
+
+from gym_queue.protocol.actions import Action
+from gym_queue.protocol.numbers import Whole
 
 ENV_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 RESET_POLICIES = ("core", "baseline_setup")
@@ -46,10 +60,27 @@ def _check_text(value: str) -> None:
         raise ValueError("a text holds half of a surrogate pair, which is no character") from None
 
 
+def _source(*names: str) -> JsonDict:
+    """Return the JSON Schema of a create that names its environment by these fields and no others."""
+    fields: JsonDict = {name: {"type": "null"} for name in ("env_dir", "env_spec", "env_name")}
+    fields |= {name: {"not": {"type": "null"}} for name in names}
+    return {"required": list(names), "properties": fields}
+
+
+_NAMES_ONE_SOURCE: JsonDict = {
+    "oneOf": [_source("env_dir"), _source("env_spec"), _source("env_name", "benchmark")]
+}
+_NULL_IS_EMPTY: JsonDict = {"type": ["object", "null"]}
+
+
 class CreateRequest(Request):
     """``POST /envs/create``: by folder, by specs, or by benchmark and name."""
 
-    env_id: str | None = Field(None, pattern=ENV_ID_PATTERN)
+    model_config = ConfigDict(json_schema_extra=_NAMES_ONE_SOURCE)
+
+    env_id: str | None = Field(
+        None, pattern=ENV_ID_PATTERN, json_schema_extra={"not": {"enum": ["create", "list"]}}
+    )
     """Chosen by the client, so that the call can be repeated; made by the server when absent."""
     env_dir: str | None = None
     """A folder on the worker, or the name of an environment that ships."""
@@ -60,17 +91,25 @@ class CreateRequest(Request):
     env_name: str | None = None
     task_digest: str | None = None
     runner: str | None = None
-    verifier_env: dict[str, str] = Field(default_factory=dict, repr=False)
+    verifier_env: dict[str, str] = Field(
+        default_factory=dict,
+        repr=False,
+        json_schema_extra={
+            **_NULL_IS_EMPTY,
+            "propertyNames": {"pattern": r"^[^=\x00]+$"},
+            "additionalProperties": {"type": "string", "pattern": r"^[^\x00]*$"},
+        },
+    )
     """Variables for this environment's verifier alone."""
-    metadata: dict[str, JsonValue] = Field(default_factory=dict)
-    fast_io: bool = False
-    queue_timeout_s: float | None = Field(None, ge=0, le=86_400)
+    metadata: dict[str, JsonValue] = Field(default_factory=dict, json_schema_extra=_NULL_IS_EMPTY)
+    fast_io: StrictBool = False
+    queue_timeout_s: float | None = Field(None, ge=0, le=86_400, strict=True)
     """How long the create may wait for a free slot; None takes the master's default."""
-    priority: int = Field(0, ge=0, le=9)
+    priority: Annotated[int, Whole(0, 9)] = 0
     """9 is served first."""
-    lease_s: float | None = Field(None, ge=0.05)
+    lease_s: float | None = Field(None, ge=0.05, strict=True)
     """The environment is closed when its client is not heard of for so long."""
-    idle_timeout_s: float | None = Field(None, gt=0)
+    idle_timeout_s: float | None = Field(None, gt=0, strict=True)
 
     @field_validator("verifier_env", "metadata", mode="before")
     @classmethod
@@ -131,23 +170,34 @@ class Opened(Message):
 class ResetRequest(Message):
     """``POST /envs/{id}/reset``."""
 
-    seed: int | None = Field(None, ge=-(2**63), lt=2**64)
-    use_cache: bool = False
+    seed: Annotated[int, Whole(-(2**63), 2**64 - 1)] | None = None
+    use_cache: StrictBool = False
     cache_level: Literal["pre_start", "post_start", "post_task", "default"] = "pre_start"
-    use_savevm: bool = False
+    use_savevm: StrictBool = False
     post_reset_policy: Literal["core", "baseline_setup"] | None = None
     """None takes the worker's default."""
+
+
+class _ShownAsAction:
+    """Describes as an Action what an episode parses as one, each by itself, to say which of them is wrong."""
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(Action.__pydantic_core_schema__)
 
 
 class StepRequest(Message):
     """``POST /envs/{id}/step``."""
 
-    actions: list[dict[str, Any]] = Field(default_factory=list, max_length=MAX_ACTIONS)
-    wait_between_actions: float = Field(0.2, ge=0, le=600)
+    actions: list[Annotated[dict[str, Any], _ShownAsAction()]] = Field(
+        default_factory=list, max_length=MAX_ACTIONS
+    )
+    wait_between_actions: float = Field(0.2, ge=0, le=600, strict=True)
     """Seconds between two actions of this step."""
-    mark_done: bool = False
-    capture_observation: bool = True
-    settle_after_actions: bool = True
+    mark_done: StrictBool = False
+    capture_observation: StrictBool = True
+    settle_after_actions: StrictBool = True
     trajectory_metadata: dict[str, Any] | None = None
 
 
@@ -160,8 +210,22 @@ class TrajectoryEvent(Message):
 class EpisodeLimits(Message):
     """``POST /envs/{id}/episode_limits``; None leaves a limit as it is."""
 
-    max_steps: int | None = Field(None, ge=1, le=1_000_000)
-    timeout_sec: float | None = Field(None, gt=0, le=604_800)
+    max_steps: Annotated[int, Whole(1, 1_000_000)] | None = None
+    timeout_sec: float | None = Field(None, gt=0, le=604_800, strict=True)
+
+
+class SaveState(Message):
+    """Body of ``POST /envs/{id}/save_state``."""
+
+    host_snapshot_path: str | None = Field(None, max_length=4096)
+    """Where the worker writes the file that names the state; null is in the episode's folder."""
+
+
+class LoadState(Message):
+    """Body of ``POST /envs/{id}/load_state``."""
+
+    host_snapshot_path: str = Field(max_length=4096)
+    """What save_state returned."""
 
 
 class CopyToEnv(Message):
@@ -198,8 +262,15 @@ class SessionInfo(Message):
     container_name: str | None = None
     instance_name: str | None = None
     vnc_port: int | None = None
+    """None: no runner of this version opens a port for viewers."""
     vnc_url: str | None = None
+    """Where viewers connect by a WebSocket, below the URL of the master, or of the worker; None when they cannot."""
     vnc_password: str | None = Field(None, repr=False)
+    """What viewers are asked for besides."""
     ssh_port: int | None = None
     ssh_user: str | None = None
     ssh_password: str | None = Field(None, repr=False)
+    recording: str | None = None
+    """The episode's video, a file of the episode folder; None when it has none, and ``notes`` says why."""
+    notes: tuple[str, ...] = ()
+    """What the spec asks for and the environment has not, and why: a sentence each."""

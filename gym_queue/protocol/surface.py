@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from gym_queue.errors import RequestInvalid
 from gym_queue.protocol.sessions import SessionInfo
 
 StepResult = tuple[dict[str, Any], float, bool, dict[str, Any]]
@@ -72,6 +73,35 @@ class GymEnv(Protocol):
     def copy_from_env(self, container_src: str, host_dst: str) -> None:
         """Copy a file of the sandbox to the environment's host."""
 
+    def upload(self, local: str | Path, inside: str) -> None:
+        """Put a file of this machine into the sandbox, with mode 0644, in the place of the one that is there.
+
+        It is sent as it is read, and copied inside once it is there whole; missing folders are made.
+
+        Args:
+            local: The file, here.
+            inside: Where it is to be: relative to the sandbox's home folder, or absolute.
+
+        Raises:
+            PathNotFound, Forbidden: It cannot be read here, or cannot be there.
+            RequestInvalid: It is not a regular file; NotSupported: inside there is a folder.
+            TooLarge: It has more bytes than one copy may take.
+        """
+
+    def download(self, inside: str, local: str | Path) -> None:
+        """Copy a file of the sandbox to this machine, where it appears once it is whole; missing folders are made.
+
+        Args:
+            inside: The file: relative to the sandbox's home folder, or absolute.
+            local: Where to, here.
+
+        Raises:
+            PathNotFound, Forbidden: It is not there, or outside the sandbox.
+            NotSupported: It is a folder.
+            RequestInvalid: ``local`` cannot be written.
+            TooLarge: It has more bytes than one copy may take.
+        """
+
     @property
     def episode_dir(self) -> Path | None:
         """The episode's folder, on the environment's host; None before the first reset."""
@@ -79,3 +109,18 @@ class GymEnv(Protocol):
     @property
     def task_description(self) -> str:
         """What the agent is told; empty without a task."""
+
+
+def prepare_target(local: Path) -> None:
+    """Make the folders above a file that is to be downloaded.
+
+    Raises:
+        RequestInvalid: It is a folder, or they cannot be made.
+    """
+    try:
+        local.parent.mkdir(parents=True, exist_ok=True)
+        is_folder = local.is_dir()
+    except (OSError, ValueError) as error:
+        raise RequestInvalid(f"{local} cannot be written on this machine: {error}") from error
+    if is_folder:
+        raise RequestInvalid(f"{local} is a folder of this machine: name the file to write")

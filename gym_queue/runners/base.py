@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
 
 from gym_queue.protocol.actions import Action
 from gym_queue.specs.env import EnvSpec
+
+Pixels = npt.NDArray[np.uint8]
+"""(height, width, 4) uint8: blue, green, red, and a byte that means nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """The last that was heard, of whole frames (a sample of every channel)."""
+
+    pcm: bytes
+    """Signed 16-bit little-endian samples, the channels of a moment side by side."""
+    rate: int
+    """Frames a second."""
+    channels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +38,9 @@ class Observation:
     cli_stdout: str | None = None
     """The terminal's visible text, lines joined by newlines."""
     ui_tree: str | None = None
+    """The windows and what they hold, an element a line, children indented below their parents."""
+    audio: Audio | None = None
+    """None as well where the sandbox has no sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +66,14 @@ class RunnerSetup:
     seed: int | None = None
     variables: dict[str, str] = field(default_factory=dict)
     """Extra environment variables for everything that runs inside."""
+    copy_bytes: int | None = None
+    """What one ``copy_to`` or ``copy_from`` may take; TooLarge beyond it. None is no limit."""
+    settle_s: float = 0.1
+    """How long a desktop's screen is still before it counts as settled, in seconds."""
+    checkpoint: str | None = None
+    """Key of a checkpoint to start from, of a runner that keeps some; None starts from the image."""
+    checkpoint_dir: Path | None = None
+    """Where the runner keeps checkpoints that are files; None keeps none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +86,13 @@ class RunnerInfo:
     instance_name: str | None = None
     vnc_port: int | None = None
     vnc_password: str | None = None
+    is_viewable: bool = False
+    """Whether ``Views`` would find a screen to show."""
     ssh_port: int | None = None
     ssh_user: str | None = None
     ssh_password: str | None = None
+    notes: tuple[str, ...] = ()
+    """What the spec asks for and this sandbox has not, and why: a sentence each."""
 
 
 class Runner(Protocol):
@@ -117,3 +149,99 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Stop everything and remove what the runner made. Safe to call twice, and from another thread."""
+
+
+class Camera(Protocol):
+    """A second pair of eyes on a sandbox, for a thread of its own; costs the sandbox next to nothing when still."""
+
+    def grab(self) -> Pixels | None:
+        """Return the screen as it is now, the pointer drawn in; None while nothing changed since the last.
+
+        The pixels are good until the next call.
+
+        Raises:
+            RunnerFailed: The screen is gone.
+        """
+
+    def listen(self) -> Audio | None:
+        """Return what was heard since the last call; None in silence for want of a sound device."""
+
+    def close(self) -> None:
+        """Let go; safe to call twice, and while another thread is inside a call, which then fails."""
+
+
+@runtime_checkable
+class Records(Protocol):
+    """The power to be filmed while it runs."""
+
+    def open_camera(self) -> Camera:
+        """Return a camera of its own connection; owned by the caller.
+
+        Raises:
+            RunnerFailed: The sandbox is gone.
+            NotSupported: It has no screen.
+        """
+
+
+@runtime_checkable
+class Views(Protocol):
+    """The power to show the screen to people while an agent works on it."""
+
+    def open_view(self, *, control: bool) -> Path:
+        """Serve the screen by RFB (RFC 6143); the server starts with the first call and ends with the sandbox.
+
+        Args:
+            control: Whether viewers' mice and keyboards act; otherwise what they send is ignored.
+
+        Returns:
+            A unix socket of this host, to be connected to by ``connect_viewer`` alone: the sandbox may have changed it.
+
+        Raises:
+            NotSupported: There is no screen, or no server for it in the image.
+            RunnerFailed: The server did not come up.
+        """
+
+
+@runtime_checkable
+class Checkpoints(Protocol):
+    """The power to keep a sandbox's state, and to start another from it (``RunnerSetup.checkpoint``)."""
+
+    def save_checkpoint(self, key: str) -> int:
+        """Keep the state as it is now; the sandbox goes on.
+
+        Args:
+            key: What it is called; nothing is kept under it yet.
+
+        Returns:
+            What it takes on disk in bytes, beside what it shares with its image.
+
+        Raises:
+            RunnerFailed: It could not be kept; nothing is.
+        """
+
+
+class CheckpointStorage(Protocol):
+    """Where a runner keeps its checkpoints, whether a sandbox runs or none."""
+
+    def fingerprint(self, spec: EnvSpec, env_dir: Path | None) -> str:
+        """Return a digest of what a sandbox is made of besides the spec's own text and files: its image.
+
+        Raises:
+            RunnerFailed: There is no such image.
+            RunnerUnavailable: The sandbox software does not answer.
+        """
+
+    def holds(self, key: str) -> bool:
+        """Return whether a checkpoint is there, whole.
+
+        Raises:
+            RunnerUnavailable: The sandbox software does not answer.
+        """
+
+    def remove(self, key: str) -> None:
+        """Remove what is there of a checkpoint, whole or not; nothing there is fine.
+
+        Raises:
+            RunnerFailed: It could not be removed.
+            RunnerUnavailable: The sandbox software does not answer.
+        """

@@ -16,6 +16,8 @@ from gym_queue.errors import RunnerFailed, SpecInvalid
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
 from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup
+from gym_queue.runners.fakescreen import FakeScreen
+from gym_queue.runners.homecheckpoints import restore_home, save_home
 from gym_queue.runners.hostexec import HostExec, clean_environment, find_bash
 from gym_queue.runners.hostfiles import HostHome
 from gym_queue.runners.png import assemble, compress_band
@@ -53,11 +55,12 @@ class FakeRunner:
     def __init__(self, setup: RunnerSetup) -> None:
         self._setup = setup
         self._options = _read_options(setup)
-        self._home = HostHome(setup.work_dir)
+        self._home = HostHome(setup.work_dir, copy_bytes=setup.copy_bytes)
         bash = find_bash()
         self._exec = HostExec(bash, self._home.path, clean_environment(setup, self._home, bash))
         self._closed = threading.Event()
         self._steps = 0
+        self._screens: dict[bool, FakeScreen] = {}
         width, height = setup.spec.resolution
         self._noise_lines = min(height, max(1, -(-self._options.frame_bytes // (width * 3))))
         rest = np.full((height - self._noise_lines, width, 3), 32, np.uint8)
@@ -67,6 +70,7 @@ class FakeRunner:
     def start(self) -> None:
         """Make the home folder, after ``create_delay_s``."""
         self._home.create()
+        restore_home(self._setup, self._home.path)
         self._pause(self._options.create_delay_s)
 
     def check(self, action: Action) -> None:
@@ -103,14 +107,28 @@ class FakeRunner:
         """Copy a file, or what a folder holds, out of the home folder."""
         self._home.copy_out(source, target)
 
+    def open_view(self, *, control: bool) -> Path:
+        """Serve viewers on a socket of the environment's folder."""
+        self._check()
+        if control not in self._screens:
+            name = "vnc-control" if control else "vnc-view"
+            self._screens[control] = FakeScreen(self._setup.work_dir.absolute() / name, control=control)
+        return self._screens[control].path
+
+    def save_checkpoint(self, key: str) -> int:
+        """Keep a copy of the home folder; what runs is not kept."""
+        return save_home(self._setup, self._home.path, key)
+
     def info(self) -> RunnerInfo:
-        """Return the runner's name; nothing else of session_info applies."""
-        return RunnerInfo(RUNNERS["fake"])
+        """Return the runner's name, and that it can be watched."""
+        return RunnerInfo(RUNNERS["fake"], is_viewable=True)
 
     def close(self) -> None:
         """End every process of the environment and remove its files."""
         self._closed.set()
         self._exec.close()
+        while self._screens:
+            self._screens.popitem()[1].close()
         sweep(self._setup.env_id, timeout_s=CLOSE_TIMEOUT_S)
         self._home.remove()
 

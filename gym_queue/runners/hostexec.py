@@ -8,6 +8,7 @@ import select
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +18,8 @@ from gym_queue.errors import EnvTimeout, RunnerFailed, RunnerUnavailable
 from gym_queue.runners.base import ExecResult, RunnerSetup
 from gym_queue.runners.hostfiles import HostHome
 from gym_queue.runners.processes import ENV_MARK, kill_session
+from gym_queue.runners.tail import MAX_OUTPUT_BYTES, Tail
 
-MAX_OUTPUT_BYTES = 1 << 20
 POLL_S = 0.05
 """How often to look whether a command ended whose background children keep its output open."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -81,10 +82,15 @@ class HostExec:
     def __init__(self, bash: str, cwd: Path, environment: Mapping[str, str]) -> None:
         self._bash, self._cwd, self._environment = bash, cwd, environment
         self._is_closed = False
+        self._starting = threading.Lock()
 
     def close(self) -> None:
-        """Make running and coming commands fail; ending their processes is the sweep's part."""
-        self._is_closed = True
+        """Make running and coming commands fail; ending their processes is the sweep's part.
+
+        None starts from its return on, and those that did have all been marked as the environment's by then.
+        """
+        with self._starting:
+            self._is_closed = True
 
     def run(self, command: str, *, timeout_s: float) -> ExecResult:
         """Run a command to its end.
@@ -93,12 +99,11 @@ class HostExec:
             EnvTimeout: It ran longer than ``timeout_s``; its whole session was killed.
             RunnerFailed: The sandbox is closed, or was closed meanwhile.
         """
-        self._check_open()
         deadline = time.monotonic() + timeout_s
         with self._start(command) as process:
             assert process.stdout is not None  # noqa: S101  (a pipe was asked for)
             try:
-                output = _Tail(MAX_OUTPUT_BYTES)
+                output = Tail(MAX_OUTPUT_BYTES)
                 status = self._follow(process, process.stdout, output, deadline)
                 if status is None:
                     raise EnvTimeout(
@@ -116,6 +121,13 @@ class HostExec:
             raise RunnerFailed("the environment was closed: create a new one")
 
     def _start(self, command: str) -> subprocess.Popen[bytes]:
+        with (
+            self._starting
+        ):  # one that starts while the sandbox is swept would get away, and run to its timeout
+            self._check_open()
+            return self._spawn(command)
+
+    def _spawn(self, command: str) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 [self._bash, "-lc", command],
@@ -131,7 +143,7 @@ class HostExec:
             raise RunnerFailed(f"bash cannot be started in {self._cwd}: {error.strerror}") from error
 
     def _follow(
-        self, process: subprocess.Popen[bytes], pipe: IO[bytes], output: _Tail, deadline: float
+        self, process: subprocess.Popen[bytes], pipe: IO[bytes], output: Tail, deadline: float
     ) -> int | None:
         """Collect output until the command ends, and return its status; None when its time is over."""
         os.set_blocking(pipe.fileno(), False)
@@ -152,28 +164,3 @@ class HostExec:
                 output.add(chunk or b"")
                 at_end = chunk == b""
         return None
-
-
-class _Tail:
-    """The last bytes of a stream."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._kept = bytearray()
-        self._dropped = 0
-
-    def add(self, chunk: bytes) -> None:
-        self._kept += chunk
-        if len(self._kept) > 2 * self._limit:
-            self._trim()
-
-    def text(self) -> str:
-        self._trim()
-        note = f"[{self._dropped} bytes of output before this were dropped]\n" if self._dropped else ""
-        return note + self._kept.decode(errors="replace")
-
-    def _trim(self) -> None:
-        extra = len(self._kept) - self._limit
-        if extra > 0:
-            self._dropped += extra
-            del self._kept[:extra]

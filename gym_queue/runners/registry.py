@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
 
 from gym_queue.errors import RequestInvalid, RunnerUnavailable
 from gym_queue.names import RUNNERS
-from gym_queue.runners.base import Runner, RunnerSetup
+from gym_queue.runners.base import CheckpointStorage, Runner, RunnerSetup
+
+logger = logging.getLogger(__name__)
 
 _IMPLEMENTED: Mapping[str, tuple[str, str]] = {
-    "local": ("gym_queue.runners.local.runner", "LocalRunner"),
+    "local": ("gym_queue.runners.local.runner", "open_local"),
+    "docker": ("gym_queue.runners.docker.runner", "DockerRunner"),
     "fake": ("gym_queue.runners.fake", "FakeRunner"),
 }
 """Runner name → module and class, called with a RunnerSetup."""
+_LEAVES_BEHIND: Mapping[str, str] = {"docker": "gym_queue.runners.docker.cleanup"}
+"""Runner name → module whose ``remove_orphans`` clears away what outlived its environment's process."""
+_STORAGES: Mapping[str, tuple[str, str]] = {
+    "local": ("gym_queue.runners.homecheckpoints", "HomeCheckpoints"),
+    "docker": ("gym_queue.runners.docker.checkpoints", "DockerCheckpoints"),
+    "fake": ("gym_queue.runners.homecheckpoints", "HomeCheckpoints"),
+}
+"""Runner name → module and class of where it keeps checkpoints, called with a folder of its own."""
 
 
 def implemented_runners() -> tuple[str, ...]:
@@ -29,7 +43,10 @@ def preload(names: Iterable[str]) -> None:
     """
     for name in names:
         if name in _IMPLEMENTED:
-            importlib.import_module(_IMPLEMENTED[name][0])
+            try:
+                importlib.import_module(_IMPLEMENTED[name][0])
+            except ImportError as error:  # whoever opens one is told what to install
+                logger.warning("the %s runner cannot be imported: %s", name, error)
 
 
 def open_runner(name: str, setup: RunnerSetup) -> Runner:
@@ -51,5 +68,42 @@ def open_runner(name: str, setup: RunnerSetup) -> Runner:
             f"this version has no {name} runner yet; it has {', '.join(implemented_runners())}"
         )
     module, kind = _IMPLEMENTED[name]
-    make: Callable[[RunnerSetup], Runner] = getattr(importlib.import_module(module), kind)
+    make: Callable[[RunnerSetup], Runner] = getattr(_load(name, module), kind)
     return make(setup)
+
+
+def remove_orphans(names: Iterable[str]) -> None:
+    """Remove what environments of this machine left outside their folders whose process has gone.
+
+    Args:
+        names: Runners whose leftovers to look for; those that leave none are passed over.
+    """
+    for name in names:
+        if name in _LEAVES_BEHIND:
+            try:
+                _load(name, _LEAVES_BEHIND[name]).remove_orphans()
+            except RunnerUnavailable as error:
+                logger.warning("what earlier environments left is not looked for: %s", error)
+
+
+def _load(name: str, module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise RunnerUnavailable(
+            f"the {name} runner needs a package that is not installed ({error}): pip install 'gym-queue[{name}]'"
+        ) from error
+
+
+def open_storage(name: str, folder: Path) -> CheckpointStorage | None:
+    """Return where a runner keeps its checkpoints; None for one that keeps none.
+
+    Args:
+        name: A runner's name.
+        folder: For those that are files; it need not exist.
+    """
+    if name not in _STORAGES:
+        return None
+    module, kind = _STORAGES[name]
+    make: Callable[[Path], CheckpointStorage] = getattr(_load(name, module), kind)
+    return make(folder)

@@ -27,8 +27,8 @@ class Resources(SpecModel):
     """Memory in GiB; None means no limit."""
     gpu: int = Field(0, ge=0)
     """Number of GPUs."""
-    net: bool = True
-    """Whether the sandbox reaches the network."""
+    net: bool = False
+    """Whether the sandbox reaches the network: only when asked."""
 
 
 class Mount(SpecModel):
@@ -223,7 +223,7 @@ class EnvSpec(SpecModel):
     synchronous: bool = True
     """Pause after injected actions."""
     step_cycle_ms: float = Field(100, ge=0)
-    """Length of that pause."""
+    """Length of that pause; settling is part of it, and a spec that names none has no more than that."""
 
     reset_script: str | None = None
     """Command run inside at every reset."""
@@ -243,7 +243,7 @@ class EnvSpec(SpecModel):
     recording: Recording = Recording()
     """The video of an episode."""
     vnc: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """VNC server inside, for the runner."""
+    """How people may watch: ``enable``, ``view_only`` (true unless false), ``password``; the rest is not looked at."""
     ssh: dict[str, Any] = Field(default_factory=dict, repr=False)
     """SSH server inside, for the runner."""
     adb: dict[str, Any] = Field(default_factory=dict)
@@ -281,6 +281,12 @@ class EnvSpec(SpecModel):
         """width, height in pixels of the first rgb_screen that names them, else DEFAULT_RESOLUTION."""
         screens = (each.resolution for each in self.observation if each.type == "rgb_screen")
         return next((size for size in screens if size is not None), DEFAULT_RESOLUTION)
+
+    @property
+    def vnc_password(self) -> str | None:
+        """What viewers are asked for; None asks for nothing."""
+        password = self.vnc.get("password")
+        return password if isinstance(password, str) and password else None
 
     @property
     def observation_types(self) -> frozenset[str]:

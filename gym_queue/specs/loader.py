@@ -6,13 +6,13 @@ import difflib
 import os
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gym_queue.errors import SpecInvalid, SpecNotFound
 from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.files import find_file, parse_model, read_mapping
-from gym_queue.specs.presets import with_preset
+from gym_queue.specs.presets import SOURCES, with_preset
 from gym_queue.specs.task import TaskSpec
 
 ALL = "all"
@@ -199,6 +199,21 @@ def resolve_mount(env_dir: Path, source: str) -> Path:
     raise SpecNotFound(
         f"mount source {source!r} does not exist; tried {', '.join(map(str, tried)) or 'nothing'}"
     )
+
+
+def shipped_dockerfile(name: str) -> Path | None:
+    """Return the package's own Dockerfile of a preset.
+
+    Args:
+        name: Where a checkout of Gym-Anything has it: ``src/gym_anything/presets/x11_lite/Dockerfile``.
+
+    Returns:
+        The file; None when the name is no preset's, or the package ships none for it.
+    """
+    if not PurePosixPath(name).is_relative_to(SOURCES):
+        return None
+    path = _shipped_folder() / "presets" / PurePosixPath(name).relative_to(SOURCES)
+    return path if path.is_file() else None
 
 
 def _mount_candidates(env_dir: Path, source: Path) -> list[Path]:

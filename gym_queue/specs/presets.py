@@ -2,7 +2,7 @@
 
 The contents follow the presets of Gym-Anything. None names a ``runner``: names.PRESET_RUNNERS alone says
 which runners a preset implies. A Dockerfile is given as it lies in a checkout of Gym-Anything, the folder
-from which the corpus' mounts are written too.
+from which the corpus' mounts are written too; elsewhere loader.shipped_dockerfile finds the package's own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 from gym_queue.errors import SpecInvalid
 
-_SOURCES = "src/gym_anything/presets"
+SOURCES = "src/gym_anything/presets"
+"""Where a checkout of Gym-Anything has its presets' files."""
 _DEVICES = [{"type": "mouse"}, {"type": "keyboard"}]
 _AUDIO = {"type": "audio_waveform", "sample_rate": 16000, "channels": 1, "chunk_duration_ms": 200}
 _SYSTEMD = {
@@ -42,7 +43,7 @@ def _desktop(
 def _systemd(folder: str, width_px: int, height_px: int, *, audio: bool = False) -> dict[str, Any]:
     return {
         **_desktop(width_px, height_px, cpu=2, mem_gb=4, audio=audio),
-        "dockerfile": f"{_SOURCES}/{folder}/Dockerfile",
+        "dockerfile": f"{SOURCES}/{folder}/Dockerfile",
         "vnc": {"enable": True, "host_port": 5901, "view_only": True},
         "security": _SYSTEMD,
     }
@@ -65,7 +66,7 @@ def _phone(api_level: int) -> dict[str, Any]:
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "x11-lite": {
         **_desktop(1280, 720, cpu=1, mem_gb=2, net=False, audio=True),
-        "dockerfile": f"{_SOURCES}/x11_lite/Dockerfile",
+        "dockerfile": f"{SOURCES}/x11_lite/Dockerfile",
         "entrypoint": "/workspace/start_app.sh",
         "security": {"user": "root"},
     },
@@ -109,7 +110,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         **_desktop(1920, 1080, cpu=4, mem_gb=8),
         "resources": {"cpu": 4, "mem_gb": 8, "gpu": 1, "net": True},
         "apptainer": {
-            "definition": f"{_SOURCES}/apptainer_xfce_gpu/apptainer.def",
+            "definition": f"{SOURCES}/apptainer_xfce_gpu/apptainer.def",
             "contain": True,
             "writable_tmpfs": True,
             "enable_gpu": True,

@@ -57,25 +57,42 @@ class HostPolicy(BaseModel):
             SpecNotFound: A mount's source does not exist.
         """
         self._check_mounts(spec, env_dir)
-        if self.allow_privileged or runner in UNCONFINED_RUNNERS:
+        if runner in UNCONFINED_RUNNERS:
             return
-        for key in asked_privileges(spec.security):
+        for key in () if self.allow_privileged else asked_privileges(spec.security):
             raise Forbidden(
                 f"the environment {spec.id} asks for security.{key}, which this worker does not allow: "
                 "ask its operator for --allow-privileged"
             )
+        self._check_dockerfile(spec, env_dir)
 
     def _check_mounts(self, spec: EnvSpec, env_dir: Path | None) -> None:
         if self.env_roots is None:
             return
-        roots = (*self.env_roots, *self.allow_paths, *((env_dir,) if env_dir else ()))
         for mount in spec.mounts:
             source = Path(mount.source)
-            if source.is_absolute() and not _is_below(source, roots) and not is_shipped(source):
-                raise _outside(mount.source)  # before it is said whether it exists
+            if source.is_absolute() and not self._may_come_from(source, env_dir):
+                raise _outside("mount source", mount.source)  # before it is said whether it exists
             found = resolve_mount(env_dir or Path.cwd(), mount.source)
-            if not _is_below(found, roots) and not is_shipped(found):
-                raise _outside(mount.source)
+            if not self._may_come_from(found, env_dir):
+                raise _outside("mount source", mount.source)
+
+    def _check_dockerfile(self, spec: EnvSpec, env_dir: Path | None) -> None:
+        """See that an image is built from an allowed folder: what fails to be built is quoted in the error."""
+        if self.env_roots is None or spec.image or not spec.dockerfile:
+            return
+        for folder in (env_dir, Path.cwd()):  # where runners look for it
+            if folder is None:
+                continue
+            path = folder / spec.dockerfile
+            if not self._may_come_from(path, env_dir):
+                raise _outside("dockerfile", spec.dockerfile)
+            if path.is_file():
+                return
+
+    def _may_come_from(self, path: Path, env_dir: Path | None) -> bool:
+        roots = (*(self.env_roots or ()), *self.allow_paths, *((env_dir,) if env_dir else ()))
+        return _is_below(path, roots) or is_shipped(path)
 
 
 def asked_privileges(security: Security) -> list[str]:
@@ -93,9 +110,9 @@ def asked_privileges(security: Security) -> list[str]:
     return [key for key, is_asked in asked.items() if is_asked]
 
 
-def _outside(source: str) -> Forbidden:
+def _outside(what: str, path: str) -> Forbidden:
     return Forbidden(
-        f"the mount source {source!r} is outside the folders this worker takes environments from: "
+        f"the {what} {path!r} is outside the folders this worker takes environments from: "
         "ask its operator for --env-root or --allow-path"
     )
 

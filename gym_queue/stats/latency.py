@@ -75,21 +75,29 @@ class CallStats:
         """Drop a worker that is gone."""
         self._by_worker.pop(worker_id, None)
 
-    def summary(self) -> dict[str, Any]:
-        """Return, by call, the count, failures, and latencies in ms, over all workers."""
+    def failures(self, call: str) -> int:
+        """Return how many calls of a name failed."""
+        return self._failures.get(call, 0)
+
+    def by_call(self) -> dict[str, Histogram]:
+        """Return the latencies of each call over all workers, in order of the names."""
         merged: dict[str, Histogram] = {}
         for calls in self._by_worker.values():
             for name, histogram in calls.items():
                 merged.setdefault(name, Histogram()).merge(histogram)
+        return dict(sorted(merged.items()))
+
+    def summary(self) -> dict[str, Any]:
+        """Return, by call, the count, failures, and latencies in ms, over all workers."""
         return {
             name: {
                 "count": histogram.count,
-                "failures": self._failures.get(name, 0),
+                "failures": self.failures(name),
                 **{
                     f"p{share}_ms": round(1000 * histogram.quantile_s(share / 100), 3)
                     for share in (50, 95, 99)
                 },
                 "mean_ms": round(1000 * histogram.sum_s / histogram.count, 3),
             }
-            for name, histogram in sorted(merged.items())
+            for name, histogram in self.by_call().items()
         }

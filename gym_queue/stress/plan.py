@@ -9,6 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gym_queue.errors import RequestInvalid
+
+RATE_CONCURRENCY = (1, 10, 50, 200, 1000)
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many are done, and of how many."""
 
@@ -30,20 +33,33 @@ class Plan(BaseModel):
 
     mode: Mode
     envs: int = Field(8, ge=1, le=10_000)
-    """Environments that steps go to."""
+    """Environments that steps go to; in rate, the most connections there can be."""
     rounds: int = Field(5, ge=1)
     steps: int = Field(200, ge=1)
     """Of a round of latency, by each path."""
     seconds: float = Field(3.0, gt=0)
     """A round of rate, by each path."""
     concurrency: tuple[int, ...] = ()
-    """Empty takes the mode's own: 1 to 1000 for rate, 1 and 64 for creates."""
+    """Empty takes the mode's own: for rate 1, 10, 50, 200 and 1000, up to ``envs``; 1 and 64 for creates."""
     creates: int = Field(64, ge=1)
     """Of a round of creates or burst."""
     sessions: int = Field(64, ge=1)
     """At once, in a round of sessions."""
     timeout_s: float = Field(120.0, gt=0)
     """Longest one create, session or burst may take."""
+
+
+def rate_levels(plan: Plan) -> tuple[int, ...]:
+    """Return at how many connections to measure: as asked, else the usual ones that the environments suffice for.
+
+    Raises:
+        RequestInvalid: There are fewer environments than connections.
+    """
+    if plan.concurrency and max(plan.concurrency) > plan.envs:
+        raise RequestInvalid(
+            f"{max(plan.concurrency)} connections step as many environments, and there are {plan.envs}: raise --envs or lower --concurrency"
+        )
+    return plan.concurrency or (*(level for level in RATE_CONCURRENCY if level < plan.envs), plan.envs)
 
 
 @dataclass(frozen=True, slots=True)

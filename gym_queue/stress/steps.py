@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from gym_queue.stress.envs import Calls, Env, open_envs
 from gym_queue.stress.figures import Figures, Line, Ratio, Sample, ratio
 from gym_queue.stress.load import ask_timed, closed_loop
-from gym_queue.stress.plan import Plan, Progress, Target
+from gym_queue.stress.plan import Plan, Progress, Target, rate_levels
 from gym_queue.stress.wire import Caller
 
 MASTER, WORKER, NGINX = "master", "worker", "nginx"
-RATE_CONCURRENCY = (1, 10, 50, 200, 1000)
 
 
 async def measure_latency(plan: Plan, target: Target, progress: Progress) -> tuple[list[Line], list[Ratio]]:
@@ -34,12 +33,15 @@ async def measure_latency(plan: Plan, target: Target, progress: Progress) -> tup
 
 
 async def measure_rate(plan: Plan, target: Target, progress: Progress) -> tuple[list[Line], list[Ratio]]:
-    """Step over many connections, each as soon as its last step is answered; paths take turns round by round."""
-    levels = plan.concurrency or RATE_CONCURRENCY
+    """Step over many connections, each as soon as its last step is answered; paths take turns round by round.
+
+    Each connection has an environment of its own, which takes one step at a time.
+    """
+    levels = rate_levels(plan)
     paths = [MASTER, *([NGINX] if target.fronts else [])]
     lines, ratios = list[Line](), list[Ratio]()
     done, total = 0, plan.rounds * len(paths) * len(levels)
-    async with open_envs(target, min(plan.envs, max(levels))) as envs:
+    async with open_envs(target, max(levels)) as envs:
         for level in levels:
             found: dict[str, list[Figures]] = {path: [] for path in paths}
             for _ in range(plan.rounds):
@@ -63,8 +65,7 @@ async def _latency_round(callers: dict[str, Caller], step: bytes, steps: int) ->
 
 async def _rate_round(plan: Plan, target: Target, path: str, envs: Sequence[Env], level: int) -> Figures:
     calls = Calls(target)
-    chosen = [envs[number % len(envs)] for number in range(level)]
-    asks = [(_url(target, path, env), calls.step(env.env_id)) for env in chosen]
+    asks = [(_url(target, path, env), calls.step(env.env_id)) for env in envs[:level]]
     return await closed_loop(asks, plan.seconds, timeout_s=plan.timeout_s)
 
 

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-from gym_queue.errors import NotSupported
 from gym_queue.verifiers.base import Verdict, VerifierLimits, VerifierRequest
+from gym_queue.verifiers.image import verify_image
+from gym_queue.verifiers.mode import check_supported, verifier_mode
+from gym_queue.verifiers.multi import verify_multi
 from gym_queue.verifiers.program import verify_program
+from gym_queue.verifiers.shaping import RewardShaping, check_shaping
+from gym_queue.verifiers.vlm.checklist import verify_checklist
 
-__all__ = ["Verdict", "VerifierLimits", "VerifierRequest", "check_supported", "verify"]
-
-
-def check_supported(mode: str | None) -> None:
-    """Refuse, before an episode starts, a task that could not be judged at its end.
-
-    Raises:
-        NotSupported: This version has no verifier of that mode.
-    """
-    if mode not in (None, "program"):
-        raise NotSupported(
-            f"the verifier mode {mode} is not in this version: only program is; choose another task"
-        )
+__all__ = [
+    "RewardShaping",
+    "Verdict",
+    "VerifierLimits",
+    "VerifierRequest",
+    "check_shaping",
+    "check_supported",
+    "verifier_mode",
+    "verify",
+]
 
 
 def verify(request: VerifierRequest) -> Verdict | None:
-    """Judge a finished episode by its task's verifier.
+    """Judge a finished episode by its task's verifier, or the one that ``verifier_env`` names in its place.
 
     Returns:
         The verdict; None when the task names no verifier.
 
     Raises:
-        VerifierFailed: The verifier raised, hung, or returned no verdict.
-        NotSupported: This version has no verifier of the task's mode.
+        VerifierFailed: The verifier raised, hung, returned no verdict, or lacks what it needs.
+        NotSupported: There is no verifier of that mode.
     """
     success = request.task.success
-    if success is None or success.mode is None:
-        return None
-    check_supported(success.mode)
-    return verify_program(request)
+    spec = success.spec if success else {}
+    match verifier_mode(success, request.variables):
+        case None:
+            return None
+        case "program":
+            return verify_program(request, spec.get("program"))
+        case "image_match":
+            return verify_image(request, spec)
+        case "multi":
+            return verify_multi(request, spec)
+        case "vlm_checklist":
+            return verify_checklist(request, spec)

@@ -1,4 +1,6 @@
-"""The process a program verifier runs in: loads the author's function, calls it, sends what it returned.
+"""The process an author's function runs in: loads it, calls it, sends what it returned.
+
+A verifier is called once, a reward after each step of an episode.
 
 Files go between it and the sandbox through two folders of its own: what comes out of the sandbox is put where this
 process can only read it, and what goes in is copied by this process, with no more rights than it has.
@@ -6,6 +8,7 @@ process can only read it, and what goes in is copied by this process, with no mo
 
 from __future__ import annotations
 
+import base64
 import importlib
 import importlib.util
 import json
@@ -16,9 +19,13 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO, cast
+
+IMAGE_BYTES = 10 << 20
+"""Largest image that a model can be asked about."""
 
 
 class SandboxCallFailed(RuntimeError):
@@ -65,37 +72,91 @@ class _Sandbox:
                 shutil.copy2(source, staged)
             self.call("copy_to_env", staged, dst)
 
+    def query_vlm(
+        self,
+        prompt: str,
+        images: Iterable[str | Path | bytes | None] | None = None,
+        image: str | Path | bytes | None = None,
+        max_tokens: int = 2048,
+        temperature: float | None = None,
+        top_p: float | None = None,
+    ) -> Any:
+        """Ask a model about images, files or their bytes; return {success, response, parsed, error}."""
+        for each in [image, *(images or ())]:
+            if each is not None:
+                self.call("add_image", base64.b64encode(_read_image(each)).decode())
+        asked = {"prompt": prompt, "max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
+        return self.call("query_vlm", json.dumps(asked))
+
+
+def _read_image(image: str | Path | bytes) -> bytes:
+    data = image if isinstance(image, bytes) else Path(image).read_bytes()
+    if len(data) > IMAGE_BYTES:
+        raise ValueError(
+            f"an image of {len(data)} bytes is more than a model can be asked about: {IMAGE_BYTES}"
+        )
+    return data
+
 
 def main(fd: int) -> None:
-    """Serve one verification over the socket ``fd``."""
+    """Serve a conversation over the socket ``fd``: one verification, or an episode's rewards."""
     with socket.socket(fileno=fd) as channel, cast(BinaryIO, channel.makefile("rwb")) as lines:
         question = json.loads(lines.readline())
         os.environ.update(question["variables"])
         try:
-            result = run(question, _Sandbox(lines))
-            send(lines, {"result": result})
+            serve(question, lines)
         except BaseException as error:  # noqa: BLE001  the author's code may raise anything, SystemExit included
             traceback.print_exc()
             send(lines, {"failed": f"{type(error).__name__}: {error}"})
 
 
-def run(question: dict[str, Any], sandbox: _Sandbox) -> Any:
-    """Call the author's function and return its verdict as it is."""
+def serve(question: dict[str, Any], lines: BinaryIO) -> None:
+    """Call the author's function, and send what it returned as it is."""
     for folder in (question["task_dir"], question["env_dir"]):
         if folder:
             sys.path.insert(0, folder)
+    env_info, traj = tools(question["env_info"], _Sandbox(lines)), question["traj"]
+    sys.modules.setdefault("gym_anything.vlm", vlm_module(env_info))
     function = load(question["program"], question["task_dir"])
-    env_info = {
-        **question["env_info"],
+    if not question.get("each_step"):
+        send(lines, {"result": function(traj, env_info, question["task_info"])})
+        return
+    send(lines, {"result": None})  # ready
+    while line := lines.readline():
+        grow(traj, json.loads(line))
+        send(lines, {"result": function(traj, env_info, question["task_info"])})
+
+
+def grow(traj: dict[str, Any], step: dict[str, Any]) -> None:
+    """Add a step, and the screen after it, to what the function is shown."""
+    event, frame = step["event"], step["frame"]
+    traj["steps"].append(event)
+    if frame:
+        traj["frames"].append(frame)
+        traj["last_frame"] = frame
+        traj["step_frames"][event["idx"]] = frame
+
+
+def tools(env_info: dict[str, Any], sandbox: _Sandbox) -> dict[str, Any]:
+    """Return ``env_info`` with its functions."""
+    return {
+        **env_info,
         "exec_capture": lambda cmd: sandbox.call("exec_capture", cmd),
         "copy_from_env": lambda src, host_dst: sandbox.copy_from(src, host_dst),
         "copy_to_env": lambda host_src, dst: sandbox.copy_to(host_src, dst),
-        "query_vlm": lambda *args, **kwargs: sandbox.call("query_vlm"),  # noqa: ARG005  any signature: it raises
+        "query_vlm": sandbox.query_vlm,
         "sample_trajectory_frames": sample_frames,
         "get_first_screenshot": lambda traj: traj.get("first_frame"),
         "get_final_screenshot": lambda traj: traj.get("final_screenshot") or traj.get("last_frame"),
     }
-    return function(question["traj"], env_info, question["task_info"])
+
+
+def vlm_module(env_info: dict[str, Any]) -> ModuleType:
+    """Return what ``from gym_anything.vlm import ..`` finds: verifiers written for it do that."""
+    module = ModuleType("gym_anything.vlm")
+    for name in ("query_vlm", "sample_trajectory_frames", "get_first_screenshot", "get_final_screenshot"):
+        setattr(module, name, env_info[name])
+    return module
 
 
 def load(program: str, task_dir: str | None) -> Callable[..., Any]:
@@ -113,8 +174,9 @@ def load(program: str, task_dir: str | None) -> Callable[..., Any]:
     return cast(Callable[..., Any], getattr(module, name))
 
 
-def sample_frames(traj: dict[str, Any], n: int = 5) -> list[str]:
-    """Return ``n`` of the episode's frames, evenly spaced, first and last included."""
+def sample_frames(traj: dict[str, Any], n: int = 5, *, num_samples: int | None = None) -> list[str]:
+    """Return ``n`` (or ``num_samples``) of the episode's frames, evenly spaced, first and last included."""
+    n = n if num_samples is None else num_samples
     frames = list(traj.get("frames") or [])
     if n <= 0 or not frames:
         return []

@@ -80,12 +80,13 @@ class Attempts:
 
 
 class AttemptsMiddleware:
-    """Holds back every 401 that answers a wrong token; one without any token guesses nothing.
+    """Holds back every reply that refuses a wrong token; who sends none guesses nothing.
 
     Args:
         app: What is behind it.
         attempts: Counts them.
         login_paths: Calls that take a token in their body.
+        page_paths: Pages that take one in their query, and answer a wrong one with a redirect to ``login=wrong``.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class AttemptsMiddleware:
         attempts: Attempts,
         *,
         login_paths: frozenset[str] = frozenset({"/dashboard/login"}),
+        page_paths: frozenset[str] = frozenset({"/", "/dashboard"}),
     ) -> None:
-        self._app, self._attempts, self._login_paths = app, attempts, login_paths
+        self._app, self._attempts = app, attempts
+        self._login_paths, self._page_paths = login_paths, page_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -105,8 +108,7 @@ class AttemptsMiddleware:
         address = (scope.get("client") or ("", 0))[0]
 
         async def reply(message: Message) -> None:
-            is_refusal = message["type"] == "http.response.start" and message["status"] == 401
-            if is_refusal and not await self._attempts.failed(address):
+            if _refuses(message) and not await self._attempts.failed(address):
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
@@ -114,7 +116,16 @@ class AttemptsMiddleware:
 
     def _guesses(self, scope: Scope) -> bool:
         headers = Headers(scope=scope)
-        return "authorization" in headers or "cookie" in headers or scope["path"] in self._login_paths
+        if "authorization" in headers or "cookie" in headers or scope["path"] in self._login_paths:
+            return True
+        return scope["path"] in self._page_paths and bool(scope["query_string"])
+
+
+def _refuses(message: Message) -> bool:
+    if message["type"] != "http.response.start":
+        return False
+    location = Headers(raw=message.get("headers", [])).get("location", "")
+    return message["status"] == 401 or (message["status"] == 303 and location.endswith("login=wrong"))
 
 
 def _network_of(address: str) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Collection
-from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gym_queue.errors import Unauthorized
+from gym_queue.web.errors import error_reply
 
 COOKIE = "gym_queue_token"
 READS = ("GET", "HEAD")
@@ -31,12 +30,27 @@ def given_token(scope: Scope) -> str | None:
     A browser adds the cookie to what pages on other ports of the same host send, so it must not open calls that act.
     """
     headers = Headers(scope=scope)
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
+    if (token := bearer_token(headers)) is not None:
+        return token
     if scope["method"] not in READS:
         return None
     return cookie_token(headers.get("cookie", ""))
+
+
+def bearer_token(headers: Headers) -> str | None:
+    """Return the token in an Authorization header; None when there is none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def is_own_page(origin: str, host: str) -> bool:
+    """Whether a request came from a page of the server it is for, or from no page.
+
+    Args:
+        origin: The Origin header; browsers send it with every WebSocket, and let any page open one anywhere.
+        host: The Host header.
+    """
+    return not origin or origin.partition("://")[2].lower() == host.lower()
 
 
 def cookie_token(header: str) -> str | None:
@@ -69,7 +83,7 @@ class TokenMiddleware:
         if token is not None and self._check(scope["path"], token):
             await self._app(scope, receive, send)
             return
-        await refusal(wrong_token(token), scope.get("request_id"))(scope, receive, send)
+        await error_reply(wrong_token(token), scope.get("request_id"))(scope, receive, send)
 
 
 def wrong_token(token: str | None) -> Unauthorized:
@@ -78,9 +92,3 @@ def wrong_token(token: str | None) -> Unauthorized:
     return Unauthorized(
         f"{what}: send 'Authorization: Bearer <token>' with the master's token (GYM_ANYTHING_TOKEN, or the token file of the user that runs the master)"
     )
-
-
-def refusal(error: Unauthorized, request_id: str | None) -> JSONResponse:
-    """Return the 401 an error becomes, with the challenge that goes with it (RFC 9110, section 11.6.1)."""
-    body: dict[str, Any] = error.to_wire(request_id)
-    return JSONResponse(body, status_code=401, headers={"WWW-Authenticate": 'Bearer realm="gym-anything"'})

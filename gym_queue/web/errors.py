@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -24,15 +24,29 @@ from gym_queue.errors import (
 
 logger = logging.getLogger(__name__)
 
+MethodsOf = Callable[[str], Sequence[str]]
+
+CHALLENGE = 'Bearer realm="gym-anything"'
+"""Goes with every 401 (RFC 9110, section 11.6.1)."""
 SHOWN = 200
 """Characters of a caller's own words that an error repeats."""
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Make every exception of ``app`` a reply in the wire's form."""
+def install_error_handlers(app: FastAPI, methods_of: MethodsOf = lambda _path: ()) -> None:
+    """Make every exception of ``app`` a reply in the wire's form.
+
+    Args:
+        app: The app.
+        methods_of: Path → the methods it takes; of a path with none, the first route's that is like it are told.
+    """
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  registered for it alone
+        return _refuse_call(request, error, methods_of)
+
     app.add_exception_handler(GymQueueError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(HTTPException, on_http)
     app.add_middleware(BugMiddleware)
 
 
@@ -61,11 +75,23 @@ class BugMiddleware:
             await _answer_bug(Request(scope), error)(scope, receive, send)
 
 
-def error_reply(error: GymQueueError, request_id: str | None = None) -> Response:
-    """Return the reply an error becomes."""
-    headers = {}
+def error_headers(error: GymQueueError) -> dict[str, str]:
+    """Return the headers that go with an error: how to prove oneself, when to come again, which methods there are."""
+    headers = {"WWW-Authenticate": CHALLENGE} if error.status == 401 else {}
+    if error.status == 426:
+        headers["Upgrade"] = "websocket"
     if "retry_after_s" in error.details:
         headers["Retry-After"] = str(max(1, round(error.details["retry_after_s"])))
+    if "allow" in error.details:
+        headers["Allow"] = ", ".join(error.details["allow"])
+    return headers
+
+
+def error_reply(
+    error: GymQueueError, request_id: str | None = None, more: Mapping[str, str] | None = None
+) -> Response:
+    """Return the reply an error becomes, with ``more`` headers."""
+    headers = {**error_headers(error), **(more or {})}
     body = json.dumps(error.to_wire(request_id), default=str)  # ASCII: an error may quote a lone surrogate
     return Response(body, error.status, headers, "application/json")
 
@@ -99,17 +125,18 @@ def _explain(problems: Sequence[dict[str, Any]]) -> GymQueueError:
     return RequestInvalid(f"{where}: {reason}{more}", {"key": where})
 
 
-async def _on_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  registered for it alone
+def _refuse_call(request: Request, error: HTTPException, methods_of: MethodsOf) -> Response:
     what = f"{request.method} {request.url.path}"
     if error.status_code == 404:
         return error_reply(
             NotFound(f"{what} is not served here: see /openapi.json for what is"), _id_of(request)
         )
     if error.status_code == 405:
-        return error_reply(
-            MethodNotAllowed(f"{what} is not a call: see /openapi.json for its method"), _id_of(request)
+        allowed = methods_of(request.scope["path"])
+        refused = MethodNotAllowed(
+            f"{what} is not a call: see /openapi.json for its method", {"allow": allowed} if allowed else None
         )
+        return error_reply(refused, _id_of(request), None if allowed else error.headers)
     known = from_wire(error.status_code, {"error": f"{what}: {error.detail}"})
     reply = error_reply(known, _id_of(request))
     reply.status_code = error.status_code

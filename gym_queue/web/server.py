@@ -124,6 +124,8 @@ class LoopThread:
 
 OPEN_FILES = 65_536
 """What a server asks the system for: each connection takes a file descriptor, a forwarded call two."""
+WEBSOCKET_BYTES = 1 << 20
+"""Largest message of a viewer."""
 DOORS = 16
 """Handles on the listening socket: libuv accepts one connection per handle and turn of the loop."""
 
@@ -237,7 +239,9 @@ def server_config(
     config = uvicorn.Config(
         app,
         http=protocol or "httptools",
-        ws="none",
+        ws="none",  # a Door may take some all the same
+        ws_max_size=WEBSOCKET_BYTES,
+        ws_per_message_deflate=False,  # what a screen sends is packed already
         loop="none",
         lifespan="off",
         access_log=False,

@@ -79,7 +79,8 @@ class Announcer:
         heartbeat_s: float | None = None,
     ) -> None:
         self._link = link
-        self._verify = verify_of(link.tls)
+        self.verify = verify_of(link.tls)
+        """What the master is verified by, with this worker's certificate."""
         self._registration = registration
         self._census = census
         self._heartbeat_s = heartbeat_s
@@ -154,7 +155,7 @@ class Announcer:
                 headers=self._headers(),
                 timeout=CALL_TIMEOUT_S,
                 trust_env=False,
-                verify=self._verify,
+                verify=self.verify,
             )
         except httpx.HTTPError as error:
             logger.warning("the master could not be told that this worker did not start: %s", error)
@@ -237,7 +238,7 @@ class Announcer:
             "headers": self._headers(),
             "timeout": CALL_TIMEOUT_S,
             "trust_env": False,
-            "verify": self._verify,
+            "verify": self.verify,
         }
 
     def _why_never(self, error: httpx.HTTPError) -> str | None:

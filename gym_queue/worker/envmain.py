@@ -15,8 +15,11 @@ from typing import Any, NoReturn, TypeVar
 
 import msgpack
 
+from gym_queue.env.bounds import EpisodeBounds
+from gym_queue.env.checkpoints import CacheLimits, CheckpointCache
 from gym_queue.env.episode import Episode, EpisodeSetup
 from gym_queue.env.source import load_source
+from gym_queue.env.transfers import get_file, put_file
 from gym_queue.errors import EnvState, GymQueueError, RequestInvalid
 from gym_queue.log import log_ids
 from gym_queue.protocol.observations import to_json
@@ -35,6 +38,8 @@ Target = TypeVar("Target", str, Path)
 
 NUDGE = signal.SIGUSR1
 """Tells an env process in the middle of a call that a close waits to be read."""
+NO_BODY = (b"", b"null")
+"""Bodies that say nothing, of calls that need none."""
 CLEAN, BROKEN = 0, 1
 """Exit statuses: nothing is left of the environment, or something may be."""
 
@@ -62,10 +67,17 @@ class EnvServer:
             ).model_dump(),
             "episode_dir": self._episode_dir,
             "session_info": self._session_info,
+            "pause_recording": lambda _: self._live.pause_recording(),
+            "resume_recording": lambda _: self._live.resume_recording(),
+            "save_state": lambda a: str(self._live.save_state(Path(a["path"]) if a["path"] else None)),
+            "load_state": lambda a: self._live.load_state(Path(a["path"])),
             "copy_to_env": lambda a: _copy(self._live.copy_to_env, Path(a["host_src"]), a["container_dst"]),
             "copy_from_env": lambda a: _copy(
                 self._live.copy_from_env, a["container_src"], Path(a["host_dst"])
             ),
+            "open_view": lambda a: str(self._live.open_view(control=a["control"])),
+            "put_file": lambda a: put_file(self._live.copy_to_env, Path(a["staged"]), a["path"]),
+            "get_file": lambda a: get_file(self._live.copy_from_env, a["path"], Path(a["target"])),
         }
 
     def serve(self) -> None:
@@ -124,6 +136,10 @@ class EnvServer:
             work_dir=Path(arguments["work_dir"]),
             verifier_env=dict(request.verifier_env),
             verifier_limits=VerifierLimits.model_validate(arguments["verifier_limits"]),
+            checkpoints=CheckpointCache(
+                Path(arguments["checkpoint_dir"]), CacheLimits.model_validate(arguments["cache_limits"])
+            ),
+            bounds=EpisodeBounds.model_validate(arguments["bounds"]),
             reset_policy=arguments["reset_policy"],
             lazy_frames=True,  # whoever reads the folder asks for episode_dir first
         )
@@ -136,7 +152,8 @@ class EnvServer:
         }
 
     def _reset(self, arguments: dict[str, Any]) -> bytes:
-        reply = self._live.reset(parse_body(ResetRequest, arguments["body"] or b"{}"))
+        body = b"{}" if arguments["body"] in NO_BODY else arguments["body"]
+        reply = self._live.reset(parse_body(ResetRequest, body))
         return self._encode({**reply, "_request_id": arguments["request_id"]}, arguments)
 
     def _step(self, arguments: dict[str, Any]) -> bytes:

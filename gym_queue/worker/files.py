@@ -18,6 +18,8 @@ from gym_queue.errors import Forbidden, PathNotFound
 from gym_queue.runners.beneath import open_file
 
 CHUNK_BYTES = 256 << 10
+SHOWN = 200
+"""Characters of a caller's path that an error repeats."""
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _UNSAFE = re.compile(r"[^ !#$&+.0-9A-Z^_`a-z{}~()\[\]@=,-]")
 
@@ -33,10 +35,11 @@ def confine(path: str, folder: Path, *, also: Sequence[Path] = ()) -> Path:
         found = folder.joinpath(path).resolve()
         found.exists()  # resolve() takes names that are too long
     except (ValueError, OSError, RuntimeError) as error:
-        raise PathNotFound(f"{path!r} is not a path: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise PathNotFound(f"{path[:SHOWN]!r} is not a path: {why}") from error
     if not any(found.is_relative_to(root.resolve()) for root in (folder, *also)):
         raise Forbidden(
-            f"{path} is outside the episode folder: only its files can be copied or fetched, and by path those of "
+            f"{path[:SHOWN]} is outside the episode folder: only its files can be copied or fetched, and by path those of "
             "folders that the worker's operator named with --allow-path"
         )
     return found

@@ -14,15 +14,17 @@ import selectors
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 import psutil
 
+from gym_queue.env.video import has_encoder
 from gym_queue.log import configure_logging
 from gym_queue.runners.processes import become_subreaper, is_subreaper
-from gym_queue.runners.registry import preload
+from gym_queue.runners.registry import preload, remove_orphans
 from gym_queue.worker import envmain
 from gym_queue.worker.cleanup import SWEEP_TIMEOUT_S, kill_trees, remove_env, remove_tree
 from gym_queue.worker.ipc import FrameSocket
@@ -39,12 +41,15 @@ class ForkServer:
     Args:
         socket_path: The worker's unix socket.
         work_dir: The worker's folder; each environment's is below it, and all of it is removed at the end.
+        runners: What the environments may run on.
     """
 
-    def __init__(self, socket_path: str, work_dir: Path) -> None:
+    def __init__(self, socket_path: str, work_dir: Path, runners: Sequence[str] = ()) -> None:
         self._socket_path = socket_path
         self._work_dir = work_dir
+        self._runners = runners
         self._children: dict[int, str] = {}
+        self._brooms: dict[int, tuple[str, int]] = {}
         self._is_subreaper = is_subreaper()
         self._channel = FrameSocket(socket_path, {"forkserver": os.getpid()})
         self._wake_r, self._wake_w = os.pipe()
@@ -87,6 +92,10 @@ class ForkServer:
         self._children[pid] = env_id
 
     def _become_env(self, env_id: str) -> None:
+        self._become_child()
+        envmain.main(self._socket_path, env_id)
+
+    def _become_child(self) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(envmain.NUDGE, signal.SIG_IGN)  # one that comes before it serves
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
@@ -96,7 +105,28 @@ class ForkServer:
         self._channel.close()
         os.close(self._wake_r)
         os.close(self._wake_w)
-        envmain.main(self._socket_path, env_id)
+
+    def _sweep(self, env_id: str, status: int) -> bool:
+        """Have a process of its own remove what a dead environment left outside of this machine's processes and
+        files, as a container; it may have to wait for a daemon. Returns whether it was started.
+        """
+        try:
+            pid = os.fork()
+        except OSError as error:
+            logger.error("what environment %s left cannot be looked for: %s", env_id, error)
+            return False
+        if pid == 0:
+            self._become_child()
+            self._remove_orphans()
+            os._exit(0)
+        self._brooms[pid] = (env_id, status)
+        return True
+
+    def _remove_orphans(self) -> None:
+        try:
+            remove_orphans(self._runners)
+        except Exception:
+            logger.exception("what dead environments left may stay")
 
     def _signal(self, env_id: str, number: signal.Signals) -> None:
         for pid, owner in self._children.items():
@@ -116,11 +146,14 @@ class ForkServer:
                     break
                 if pid in self._children:
                     ended.append((self._children.pop(pid), os.waitstatus_to_exitcode(status)))
+                elif pid in self._brooms:
+                    self._report(*self._brooms.pop(pid))
         if any(status != envmain.CLEAN for _, status in ended):
             self._kill_orphans()
         for env_id, status in ended:
             self._clean(env_id)
-            self._report(env_id, status)
+            if status == envmain.CLEAN or not self._sweep(env_id, status):
+                self._report(env_id, status)
 
     def _clean(self, env_id: str) -> None:
         """Remove what is left of an environment; a subreaper has found its processes among its own children."""
@@ -137,7 +170,8 @@ class ForkServer:
     def _kill_orphans(self) -> None:
         """Kill what a dead environment left: its processes became children of this subreaper, marked or not."""
         deadline = time.monotonic() + SWEEP_TIMEOUT_S
-        while orphans := [child for child in psutil.Process().children() if child.pid not in self._children]:
+        known = {*self._children, *self._brooms}
+        while orphans := [child for child in psutil.Process().children() if child.pid not in known]:
             kill_trees(orphans)
             for orphan in orphans:
                 with suppress(ChildProcessError):
@@ -163,6 +197,7 @@ class ForkServer:
         while self._children and time.monotonic() < deadline:
             time.sleep(0.02)
             self._reap()
+        self._remove_orphans()
         remove_tree(self._work_dir)
 
 
@@ -178,10 +213,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when its worker does
     become_subreaper()
     preload(options["runners"])
+    if "docker" in options["runners"]:
+        has_encoder()  # its 26 MB are then shared by the desktops
     gc.freeze()  # what is imported by now stays shared between the forks
     work_dir = Path(options["work_dir"])
     try:
-        server = ForkServer(options["socket"], work_dir)
+        server = ForkServer(options["socket"], work_dir, options["runners"])
     except OSError as error:
         logger.error("the worker has gone before its fork server came up: %s", error)
         remove_tree(work_dir)

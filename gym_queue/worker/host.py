@@ -151,6 +151,9 @@ class Host:
             "reset_policy": self.limits.reset_policy,
             "host_policy": self.limits.host_policy.model_dump(mode="json"),
             "verifier_limits": self.limits.verifier_limits.model_dump(mode="json"),
+            "bounds": self.limits.episode_bounds.model_dump(mode="json"),
+            "checkpoint_dir": str(self.limits.checkpoint_dir),
+            "cache_limits": self.limits.cache_limits.model_dump(mode="json"),
         }
         env.process = process
         env.opened = await process.call("open", arguments, timeout_s=OPEN_TIMEOUT_S)
@@ -210,6 +213,16 @@ class Host:
         finally:
             env.busy -= 1
             env.last_activity = env.last_seen = self._clock()
+
+    def use(self, env_id: str) -> LiveEnv:
+        """Return a live environment that a call is about whose bytes still come: it is not idle meanwhile.
+
+        Raises:
+            EnvNotFound, EnvLost: As ``get``.
+        """
+        env = self.get(env_id)
+        env.last_activity = env.last_seen = self._clock()
+        return env
 
     def keepalive(self, env_id: str) -> float | None:
         """Renew the lease of an environment's client; return its length in seconds, None when it has none.

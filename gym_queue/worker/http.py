@@ -5,26 +5,42 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from starlette.types import ASGIApp
 
-from gym_queue.errors import NotSupported, PathNotFound
+from gym_queue.errors import PathNotFound
 from gym_queue.protocol import sessions
+from gym_queue.protocol.calls import PATH_CHARS
+from gym_queue.protocol.methods import Methods
+from gym_queue.protocol.openapi import Title, document
 from gym_queue.version import __version__
 from gym_queue.web.attempts import Attempts, AttemptsMiddleware
 from gym_queue.web.auth import TokenMiddleware, same_token
+from gym_queue.web.bodylimit import BodyLimitMiddleware
+from gym_queue.web.described import DescribedApp
 from gym_queue.web.errors import BugMiddleware, install_error_handlers
 from gym_queue.web.gone import unless_gone
+from gym_queue.web.idempotency import key_of
+from gym_queue.web.limits import DEFAULT_BODIES, BodyLimits
 from gym_queue.web.requestid import RequestIdMiddleware
 from gym_queue.web.rotation import RotatingToken
+from gym_queue.worker.calls import WORKER_CALLS
 from gym_queue.worker.files import FileReply, check_copyable, confine, open_reply
 from gym_queue.worker.host import Host
-from gym_queue.worker.hotcalls import HotCalls, describe_hot_calls
+from gym_queue.worker.hotcalls import HotCalls, route_hot_calls
+from gym_queue.worker.tickets import Tickets
+from gym_queue.worker.transfers import Uploads, take_out
+from gym_queue.worker.viewers import Viewers, add_viewing
 
 TIMING_HEADER = "X-Worker-Processing-Time"
+TITLE = Title(
+    "Gym Queue worker",
+    __version__,
+    "The worker token, or the cluster's, opens everything; env_token of a create's reply opens that environment's calls.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +53,37 @@ class WorkerIdentity:
     master_status: Callable[[], str]
 
 
-def make_worker_app(host: Host, identity: WorkerIdentity, *, token: str | RotatingToken | None) -> ASGIApp:
+def make_worker_app(
+    host: Host,
+    identity: WorkerIdentity,
+    *,
+    token: str | RotatingToken | None,
+    bodies: BodyLimits = DEFAULT_BODIES,
+) -> ASGIApp:
     """Return the worker's ASGI app.
 
     Args:
         host: The environments.
         identity: What ``/health`` says.
         token: The worker token, or the cluster's; None serves everybody.
+        bodies: How large they may be; of steps, ``host`` says.
     """
-    app = FastAPI(title="Gym Queue worker", version=__version__, docs_url=None, redoc_url=None)
-    install_error_handlers(app)
+    app = DescribedApp(lambda: document(TITLE, WORKER_CALLS))
+    install_error_handlers(app, Methods(WORKER_CALLS).of)
     _add_health(app, host, identity)
     _add_lifecycle(app, host, identity)
     _add_episode_calls(app, host)
     _add_file_calls(app, host)
-    describe_hot_calls(app)
-    hot = BugMiddleware(HotCalls(app, host))
+    _add_transfers(app, host)
+    tickets, attempts = Tickets(), Attempts()
+    add_viewing(app, host, tickets)
+    route_hot_calls(app)
+    hot = BugMiddleware(HotCalls(Uploads(BodyLimitMiddleware(app, bodies), host), host))
     held = RotatingToken(token) if isinstance(token, str) and token else token or None
-    guarded = TokenMiddleware(hot, check=_checker(host, held) if isinstance(held, RotatingToken) else None)
-    return RequestIdMiddleware(AttemptsMiddleware(guarded, Attempts()), timing_header=TIMING_HEADER)
+    check = _checker(host, held) if isinstance(held, RotatingToken) else None
+    guarded = TokenMiddleware(hot, check=check)
+    told = RequestIdMiddleware(AttemptsMiddleware(guarded, attempts), timing_header=TIMING_HEADER)
+    return Viewers(told, host, tickets, check=check, attempts=attempts)
 
 
 def _checker(host: Host, token: RotatingToken) -> Callable[[str, str], bool]:
@@ -110,14 +138,16 @@ def _add_lifecycle(app: FastAPI, host: Host, identity: WorkerIdentity) -> None:
     @app.post("/envs/create", status_code=201)
     async def create(request: sessions.CreateRequest, http: Request) -> sessions.CreateReply:
         """Open an environment here."""
+        key_of(http)  # refused when it is none, as by every call that can be repeated
         env = await unless_gone(http, host.open(request))
         return sessions.CreateReply(
             env_id=env.env_id, worker_id=identity.worker_id, worker_url=identity.url, env_token=env.token
         )
 
     @app.post("/envs/{env_id}/close")
-    async def close(env_id: str) -> dict[str, str]:
+    async def close(env_id: str, http: Request) -> dict[str, str]:
         """End an environment; of one that has ended nothing is left to end."""
+        key_of(http)  # refused when it is none, as by every call that can be repeated
         await host.close(env_id)
         return {"status": "closed"}
 
@@ -164,29 +194,45 @@ def _add_episode_calls(app: FastAPI, host: Host) -> None:
         limits = await host.call(env_id, "episode_limits", request.model_dump())
         return {"status": "updated", **limits}
 
-    for name in ("save_state", "load_state", "pause_recording", "resume_recording"):
-        _add_not_yet(app, host, name)
+    @app.post("/envs/{env_id}/pause_recording")
+    async def pause_recording(env_id: str) -> dict[str, str]:
+        """Film nothing until resumed."""
+        await host.call(env_id, "pause_recording")
+        return {"status": "paused"}
 
-
-def _add_not_yet(app: FastAPI, host: Host, name: str) -> None:
-    async def not_yet(env_id: str) -> None:
-        """Not in this version."""
-        host.get(env_id)
-        raise NotSupported(f"{name} is not in this version: none of its runners can do it yet")
-
-    app.add_api_route(f"/envs/{{env_id}}/{name}", not_yet, methods=["POST"], name=name)
+    @app.post("/envs/{env_id}/resume_recording")
+    async def resume_recording(env_id: str) -> dict[str, str]:
+        """Film on."""
+        await host.call(env_id, "resume_recording")
+        return {"status": "resumed"}
 
 
 def _add_file_calls(app: FastAPI, host: Host) -> None:
     also = host.limits.host_policy.allow_paths
 
     @app.head("/envs/{env_id}/fetch_path", include_in_schema=False)
-    @app.get("/envs/{env_id}/fetch_path", response_class=FileReply)
+    @app.get("/envs/{env_id}/fetch_path", response_class=FileReply, status_code=200)
     async def fetch_path(
         env_id: str, path: Annotated[str, Query(max_length=4096)], http: Request
     ) -> FileReply:
         """A file of the episode folder, or one range of its bytes."""
         return open_reply(path, await _episode_dir(host, env_id), http.headers.get("range"))
+
+    @app.post("/envs/{env_id}/save_state")
+    async def save_state(env_id: str, request: sessions.SaveState | None = None) -> dict[str, str]:
+        """Keep the sandbox's state; the file that names it lies where a copy may lie."""
+        named = request.host_snapshot_path if request else None
+        target = confine(named, await _episode_dir(host, env_id), also=also) if named else None
+        path = await host.call(env_id, "save_state", {"path": str(target) if target else None})
+        return {"snapshot_path": path}
+
+    @app.post("/envs/{env_id}/load_state")
+    async def load_state(env_id: str, request: sessions.LoadState) -> dict[str, str]:
+        """Start a sandbox from a saved state, in place of the one that runs."""
+        path = confine(request.host_snapshot_path, await _episode_dir(host, env_id), also=also)
+        check_copyable(path)
+        await host.call(env_id, "load_state", {"path": str(path)})
+        return {"status": "loaded"}
 
     @app.post("/envs/{env_id}/copy_to_env")
     async def copy_to_env(env_id: str, request: sessions.CopyToEnv) -> dict[str, str]:
@@ -204,6 +250,17 @@ def _add_file_calls(app: FastAPI, host: Host) -> None:
         arguments = {"container_src": request.container_src, "host_dst": str(target)}
         await host.call(env_id, "copy_from_env", arguments)
         return {"status": "copied"}
+
+
+def _add_transfers(app: FastAPI, host: Host) -> None:
+    @app.head("/envs/{env_id}/files", include_in_schema=False)
+    @app.api_route("/envs/{env_id}/files", methods=["GET", "PUT"], response_class=FileReply, status_code=200)
+    async def get_file(
+        env_id: str, path: Annotated[str, Query(max_length=PATH_CHARS)], http: Request
+    ) -> FileReply:
+        """A file of the sandbox, or one range of its bytes. Uploads answers PUT before the app, which only lists it."""
+        fd = await take_out(host, env_id, path)
+        return FileReply(fd, PurePosixPath(path).name, http.headers.get("range"))
 
 
 async def _episode_dir(host: Host, env_id: str) -> Path:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gym_queue.errors import Conflict, GymQueueError, NoCapacity
+from gym_queue.env.bounds import EpisodeBounds
+from gym_queue.env.checkpoints import CacheLimits
+from gym_queue.errors import Conflict, EnvBusy, GymQueueError, NoCapacity
 from gym_queue.protocol.sessions import CreateRequest
+from gym_queue.settings import checkpoints_path
 from gym_queue.specs.security import HostPolicy
 from gym_queue.verifiers import VerifierLimits
 from gym_queue.worker.envprocess import EnvProcess
@@ -39,8 +42,25 @@ class LiveEnv:
     replies: Replies = field(default_factory=Replies)
     busy: int = 0
     """Calls that run or wait; a busy environment is never idle."""
+    incoming_bytes: int = 0
+    """Of uploads that are coming in, all together."""
     ending: bool = False
     """We are ending it ourselves: its process's exit is no surprise."""
+    running: tuple[str, str] | None = None
+    """The step or reset that runs: its name and its request's id."""
+
+    def check_free(self) -> None:
+        """See that no step or reset runs.
+
+        Raises:
+            EnvBusy: One does; ``running_call`` and ``running_request_id`` name it.
+        """
+        if self.running is not None:
+            call, request_id = self.running
+            raise EnvBusy(
+                f"environment {self.env_id} still carries out the {call} of request {request_id}: wait for its answer, or repeat it with its Idempotency-Key",
+                {"env_id": self.env_id, "running_call": call, "running_request_id": request_id},
+            )
 
     async def join(self, request: CreateRequest) -> LiveEnv:
         """Return this environment, which somebody else opens, once it is open.
@@ -86,3 +106,11 @@ class HostLimits:
     host_policy: HostPolicy = field(default_factory=HostPolicy)
     """What of this host environments may use."""
     verifier_limits: VerifierLimits = field(default_factory=VerifierLimits)
+    step_bytes: int = 32 << 20
+    """Body of a step: its longest texts and voice."""
+    episode_bounds: EpisodeBounds = field(default_factory=EpisodeBounds)
+    """What one step and one copy may ask, and an episode keep."""
+    checkpoint_dir: Path = field(default_factory=checkpoints_path)
+    """Where checkpoints are kept, shared by the workers of this host."""
+    cache_limits: CacheLimits = field(default_factory=CacheLimits)
+    """What checkpoints may take."""

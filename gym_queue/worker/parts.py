@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
 from gym_queue.errors import GymQueueError
+from gym_queue.web.renewal import RenewedCertificate
 from gym_queue.web.server import HttpServer, LoopThread
 from gym_queue.worker.announce import Announcer
 from gym_queue.worker.host import Host
@@ -45,6 +47,26 @@ class HttpPart:
     def stop(self) -> None:
         """Serve no more."""
         self._loop.run(self._server.stop(), STOP_TIMEOUT_S)
+
+
+class CertificatePart:
+    """Takes up a new certificate of this worker while it runs."""
+
+    def __init__(self, certificate: RenewedCertificate, loop: LoopThread) -> None:
+        self._certificate, self._loop = certificate, loop
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look for changes from now on."""
+        self._loop.run(self._start(), START_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._loop.loop.call_soon_threadsafe(self._task.cancel)
+
+    async def _start(self) -> None:
+        self._task = asyncio.ensure_future(self._certificate.follow())
 
 
 class ReadyPart:

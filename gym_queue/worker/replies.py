@@ -43,6 +43,10 @@ class Replies:
         self._used: OrderedDict[bytes, _Used] = OrderedDict()
         self._size = 0
 
+    def __contains__(self, key: bytes) -> bool:
+        """Return whether a call with this key was made, and may still run."""
+        return key in self._used
+
     async def once(
         self, key: bytes, asked: tuple[bytes, ...], work: Callable[[], Awaitable[bytes]]
     ) -> tuple[bytes, bool]:

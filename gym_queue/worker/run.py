@@ -26,15 +26,20 @@ from celery.platforms import EX_OK
 
 from gym_queue.broker.app import make_app
 from gym_queue.broker.url import check_broker_url
+from gym_queue.env.bounds import EpisodeBounds
+from gym_queue.env.checkpoints import CacheLimits
 from gym_queue.errors import RequestInvalid, StartupFailed
 from gym_queue.protocol.fleet import WORKER_ID_PATTERN
 from gym_queue.protocol.queues import queue_name
 from gym_queue.protocol.sessions import RESET_POLICIES
-from gym_queue.runners.registry import implemented_runners
-from gym_queue.settings import WorkerSettings
+from gym_queue.runners.registry import implemented_runners, remove_orphans
+from gym_queue.settings import WorkerSettings, checkpoints_path
 from gym_queue.specs.security import HostPolicy
 from gym_queue.tls import server_context
 from gym_queue.verifiers import VerifierLimits
+from gym_queue.web.door import Door
+from gym_queue.web.limits import MIB, BodyLimits, DoorLimits
+from gym_queue.web.renewal import RenewedCertificate
 from gym_queue.web.rotation import RotatingToken
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals
 from gym_queue.worker.announce import Announcer, Census, MasterLink, advertised_host, describe_worker
@@ -43,7 +48,8 @@ from gym_queue.worker.doctor import preflight
 from gym_queue.worker.host import Host
 from gym_queue.worker.http import WorkerIdentity, make_worker_app
 from gym_queue.worker.live import HostLimits
-from gym_queue.worker.parts import AnnouncerPart, HostPart, HttpPart, ReadyPart
+from gym_queue.worker.parts import AnnouncerPart, CertificatePart, HostPart, HttpPart, ReadyPart
+from gym_queue.worker.viewers import is_viewer
 
 logger = logging.getLogger(__name__)
 
@@ -77,12 +83,14 @@ def run_worker(
             cannot be reached.
     """
     check_settings(settings)
+    warn_of_wide_root(settings)
     runners = preflight(
         implemented=implemented_runners(),
         must_support=_names(settings.must_support_runner),
         offer=_names(settings.runners),
         skip=settings.skip_preflight,
     )
+    remove_orphans(runners)  # of workers that were killed, and their fork servers with them
     bound = bind(settings.host, settings.port)
     # Made by the host when it starts: a signal while the master is waited for leaves nothing.
     work_dir = Path(tempfile.gettempdir(), f"gym-queue-worker-{secrets.token_hex(6)}")
@@ -120,6 +128,25 @@ def verifier_limits_of(settings: WorkerSettings) -> VerifierLimits:
     )
 
 
+def cache_limits_of(settings: WorkerSettings) -> CacheLimits:
+    """Return what checkpoints may take by a worker's settings."""
+    return CacheLimits(
+        max_bytes=int(settings.cache_max_gb * 1024 * MIB), max_age_s=settings.cache_max_age_days * 86_400
+    )
+
+
+def episode_bounds_of(settings: WorkerSettings) -> EpisodeBounds:
+    """Return what one step and one copy may ask, and an episode keep."""
+    return EpisodeBounds(
+        actions=settings.max_actions,
+        wait_s=settings.max_wait_s,
+        frames=settings.max_frames,
+        copy_bytes=int(settings.copy_gb * 2**30),
+        settle_s=settings.settle_ms / 1000,
+        settle_max_s=settings.settle_max_ms / 1000,
+    )
+
+
 def check_settings(settings: WorkerSettings) -> None:
     """Refuse what could only fail later.
 
@@ -144,6 +171,23 @@ def check_settings(settings: WorkerSettings) -> None:
         )
 
 
+def warn_of_wide_root(settings: WorkerSettings) -> None:
+    """Say so when the worker's folder, which nobody chose, lets environments have all of the disk or of the home."""
+    folder = Path.cwd()
+    if not settings.env_roots and folder in (Path("/"), _home()):
+        logger.warning(
+            "no --env-root is given, and the worker was started in %s: specs can mount what lies there; name the folder of the environments with --env-root",
+            folder,
+        )
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home().resolve()
+    except RuntimeError:  # neither HOME nor a user of this id
+        return None
+
+
 def _is_http_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -164,15 +208,7 @@ def _compose(
     worker_id = settings.worker_id or _make_id()
     port = int(bound.getsockname()[1])
     max_starting = min(settings.max_starting or os.cpu_count() or 1, settings.max_envs)
-    limits = HostLimits(
-        settings.max_envs,
-        settings.timeout_s,
-        settings.call_timeout_s,
-        settings.reset_policy,
-        max_starting,
-        host_policy_of(settings),
-        verifier_limits_of(settings),
-    )
+    limits = _host_limits(settings, max_starting)
     host = Host(work_dir, runners, limits, log_level=settings.log_level)
     queues = tuple(queue_name(runner, worker_id) for runner in runners)
     announcer, url = None, f"{settings.tls.scheme}://{settings.advertise_host or 'localhost'}:{port}"
@@ -201,15 +237,37 @@ def _compose(
     identity = WorkerIdentity(
         worker_id, url, settings.master_url, lambda: announcer.master_status if announcer else "none"
     )
-    app = make_worker_app(host, identity, token=None if settings.no_auth else token)
-    server = HttpServer(app, bound, tls=tls)
+    app = make_worker_app(
+        host, identity, token=None if settings.no_auth else token, bodies=BodyLimits.of(settings)
+    )
+    server = HttpServer(
+        app, bound, protocol=Door(DoorLimits.of(settings), upgrades=is_viewer).protocol(), tls=tls
+    )
+    renewed = RenewedCertificate(settings.tls, [tls, announcer.verify if announcer else None])
     parts: tuple[Part, ...] = (
         HostPart(host, loop),
         HttpPart(server, loop),
         AnnouncerPart(announcer, host, loop, grace_s=settings.grace_s),
+        CertificatePart(renewed, loop),
         ReadyPart(lambda: on_ready(url)),
     )
     return Worker(host, loop, identity, parts, queues, broker_url, settings.ssl_ca), announcer
+
+
+def _host_limits(settings: WorkerSettings, max_starting: int) -> HostLimits:
+    return HostLimits(
+        settings.max_envs,
+        settings.timeout_s,
+        settings.call_timeout_s,
+        settings.reset_policy,
+        max_starting,
+        host_policy_of(settings),
+        verifier_limits_of(settings),
+        int(settings.step_body_mb * MIB),
+        episode_bounds_of(settings),
+        settings.checkpoint_dir or checkpoints_path(),
+        cache_limits_of(settings),
+    )
 
 
 def _has_lost(announcer: Announcer) -> bool:

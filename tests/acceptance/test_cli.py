@@ -34,7 +34,7 @@ NOBODY = "http://127.0.0.1:9"
         ("gym-anything run terminal_env --action nonsense", 2, "not JSON"),
         ('gym-anything run terminal_env --action {"mose":{}}', 1, "mose"),
         ("gym-anything run terminal_env --task ../../etc", 1, "etc"),
-        ("gym-anything validate no_such_env", 1, "terminal_env"),
+        ("gym-anything validate no_such_env", 2, "terminal_env"),
         ("gym-anything doctor --runner docker,nope", 1, ""),
         ("gym-anything-master --port 99999", 2, "port"),
         ("gym-anything-master --host 203.0.113.1 --port 0", 1, "--host"),
@@ -43,9 +43,9 @@ NOBODY = "http://127.0.0.1:9"
         ("gym-anything-worker --max-envs 0", 2, "max_envs"),
         ("gym-anything-worker --worker-id a.b/c", 2, "a.b/c"),
         ("gym-anything-worker --master-url nonsense", 2, "http://host:5800"),
-        ("gym-anything-worker --must-support-runner qemu,docker", 1, "docker"),
+        ("gym-anything-worker --must-support-runner qemu,avd", 1, "avd"),
         ("gym-anything-worker --runners nope", 1, "nope"),
-        ("gym-anything-worker --runners docker", 1, "no runner is usable"),
+        ("gym-anything-worker --runners avd", 1, "no runner is usable"),
         ("gym-anything-dashboard --port 99999", 2, "port"),
         ("gym-anything-master --broker-url nonsense", 2, "redis://"),
         ("gym-anything-worker --broker-url foo://x", 2, "redis://"),
@@ -62,9 +62,9 @@ def test_bad_input_is_a_sentence_and_an_exit_status(place, command, status, said
 
 
 def test_a_refused_worker_names_every_missing_runner_and_why(place):
-    ran = place.run("gym-anything-worker", "--must-support-runner", "qemu,docker,avf")
+    ran = place.run("gym-anything-worker", "--must-support-runner", "qemu,avd,avf")
     assert ran.returncode == 1
-    for runner in ("qemu", "docker", "avf"):
+    for runner in ("qemu", "avd", "avf"):
         assert runner in ran.stderr
 
 

@@ -31,7 +31,7 @@ def test_latency_is_measured_through_a_fleet_of_its_own_that_leaves_nothing(plac
 def test_a_running_fleet_is_driven_in_every_other_mode_and_left_empty(place):
     find_or_make_token()
     commands = {
-        "rate": ("--envs", "2", "--seconds", "0.2", "--concurrency", "1,4"),
+        "rate": ("--envs", "4", "--seconds", "0.2", "--concurrency", "1,4"),
         "creates": ("--creates", "3", "--concurrency", "1,2"),
         "burst": ("--creates", "9"),
         "sessions": ("--sessions", "6", "--step-delay", "0.05"),
@@ -57,6 +57,7 @@ def test_a_running_fleet_is_driven_in_every_other_mode_and_left_empty(place):
         ("creates --compare nginx", "latency or rate"),
         ("rate --concurrency 1,x", "--concurrency"),
         ("rate --concurrency 0", "--concurrency"),
+        ("rate --concurrency 9 --envs 8", "raise --envs"),
         ("latency --pin 0 --remote-url http://127.0.0.1:9", "--remote-url"),
         ("latency --compare nginx --remote-url http://127.0.0.1:9", "--remote-url"),
     ],

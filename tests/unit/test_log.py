@@ -38,6 +38,16 @@ def test_other_packages_are_heard_from_warnings_on(capsys: pytest.CaptureFixture
     assert [line.rpartition(" ")[2] for line in lines] == ["matter", "detail"]
 
 
+def test_what_a_caller_chose_makes_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+    logging.getLogger("gym_queue").info("left (%s)", "bye\n12:00:00 ERROR forged\x1b[31m\u2028\ud800é")
+    logging.getLogger("gym_queue").error("failed", exc_info=ValueError("two\nlines"))
+    first, second, *traceback = capsys.readouterr().err.split("\n")
+    assert first.endswith("left (bye\\n12:00:00 ERROR forged\\x1b[31m\\u2028\\ud800é)")
+    assert second.endswith("failed")
+    assert traceback == ["ValueError: two", "lines", ""]
+
+
 def test_configuring_twice_says_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging()
     configure_logging()

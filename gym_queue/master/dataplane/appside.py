@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gym_queue.errors import GymQueueError, RequestMalformed, TooLarge
+from gym_queue.errors import GymQueueError, RequestMalformed
 from gym_queue.master.dataplane.framing import Body, body_of
 from gym_queue.master.dataplane.head import CHUNKED, RequestHead
 
@@ -56,7 +56,6 @@ class AppProtocol(HttpToolsProtocol):
         self.app_busy = False
         self.will_close = False
         self.half_closed = False
-        self._app_room = 0
         self._app_keeps_alive = False
 
     def after_answer(self) -> None:
@@ -74,14 +73,7 @@ class AppProtocol(HttpToolsProtocol):
         raise NotImplementedError
 
     def start_app(self, head: RequestHead, raw: bytes, rest: bytes) -> bytes:
-        """Give the app a request; return the bytes that are not its.
-
-        Raises:
-            TooLarge: Its body is larger than the app takes.
-        """
-        self._app_room = self.gateway.limits.app_body_bytes
-        if head.framing > self._app_room:
-            raise self._too_large()
+        """Give the app a request; return the bytes that are not its. How large it may be is the app's to say."""
         self.app_busy = True
         self.app_body = body_of(head.framing)
         super().data_received(_for_app(head, raw))
@@ -100,9 +92,6 @@ class AppProtocol(HttpToolsProtocol):
             return data
         try:
             taken = self.app_body.take(data)
-            self._app_room -= taken
-            if self._app_room < 0:
-                raise self._too_large()
         except GymQueueError as error:
             self.refuse_app(error)
             return b""
@@ -157,10 +146,6 @@ class AppProtocol(HttpToolsProtocol):
             return message
 
         await self._asgi_app(cast(Any, scope), cast(Any, receive_or_eof), cast(Any, send))
-
-    def _too_large(self) -> TooLarge:
-        limit = self.gateway.limits.app_body_bytes
-        return TooLarge(f"the body is larger than the {limit >> 10} KiB this call takes: send less")
 
 
 def new_id() -> bytes:

@@ -13,6 +13,7 @@ from gym_queue.errors import (
     GatewayTimeout,
     GymQueueError,
     RequestMalformed,
+    RequestTimeout,
     WorkerUnreachable,
 )
 from gym_queue.master.dataplane.framing import Body, OpenBody, body_of
@@ -206,7 +207,7 @@ class Exchange:
     def fail(self, error: GymQueueError) -> None:
         """Answer with an error of ours, or hang up when a part of the reply is out already."""
         self._drop_upstream()
-        self._end(time.monotonic(), failed=not isinstance(error, RequestMalformed))
+        self._end(time.monotonic(), failed=not isinstance(error, RequestMalformed | RequestTimeout))
         if isinstance(error, WorkerUnreachable):
             self.client.gateway.on_unreachable(self.route.worker_id)
         if self._reply_begun or self.is_tunnel:
@@ -259,7 +260,7 @@ class Exchange:
             pool.host_header,
             self.request_id,
             time.time(),
-            self.client.gateway.worker_auth,
+            self.client.gateway.auth_of(head, self.call),
         )
         if b"idempotency-key" in head.fields:
             first += b"idempotency-key: %b\r\n" % head.fields[b"idempotency-key"]
@@ -299,10 +300,11 @@ class Exchange:
     def _start_tunnel(self, reply: ReplyHead, rest: bytes) -> None:
         self.is_tunnel = self.request_done = True
         self.deadline = float("inf")
+        self._end(time.monotonic(), failed=False)  # its length is no latency
         upgrade = reply.fields.get(b"upgrade", b"websocket")
         self.client.transport.write(
-            b"%b%bconnection: upgrade\r\nupgrade: %b\r\n\r\n%b"
-            % (reply.first_line, reply.rest, upgrade, rest)
+            b"%b%bx-request-id: %b\r\nconnection: upgrade\r\nupgrade: %b\r\n\r\n%b"
+            % (reply.first_line, reply.rest, self.request_id, upgrade, rest)
         )
         self.client.tunnel_open()
 

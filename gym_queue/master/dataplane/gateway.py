@@ -11,16 +11,19 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Literal
 
-from gym_queue.errors import MasterUnreachable
+from gym_queue.errors import MasterUnreachable, MethodNotAllowed
 from gym_queue.master.dataplane.exchange import ENV_LOST, Exchange
 from gym_queue.master.dataplane.head import RequestHead
 from gym_queue.master.dataplane.limits import DEFAULT_LIMITS, Limits
 from gym_queue.master.dataplane.protocol import GatewayProtocol
 from gym_queue.master.dataplane.upstream import UpstreamPools
+from gym_queue.master.dataplane.viewers import bears_ticket, check_page
 from gym_queue.master.fleet import Fleet
 from gym_queue.master.routes import CLOSED, Route, Routes, RouteState
+from gym_queue.protocol.methods import Methods
 from gym_queue.stats.latency import CallStats
 from gym_queue.web.auth import cookie_token
+from gym_queue.web.limits import Addresses
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +47,11 @@ CALLS = frozenset(
         "files",
         "keepalive",
         "vnc",
+        "vnc_ticket",
     ]
 )
 
+NO_METHODS = Methods(())
 TARGETS = 16_384
 """Requests' targets whose reading is remembered."""
 
@@ -62,6 +67,8 @@ class Gateway:
         timeout_s: Longest a call may go without progress: its request's last byte to its reply's first, mostly.
         limits: What connections may take.
         verify: What https workers are verified by, as UpstreamPool takes it.
+        others: Whether a token that is not the cluster's opens an environment.
+        methods: Told to whom asks by a method that nothing serves.
     """
 
     def __init__(
@@ -75,14 +82,16 @@ class Gateway:
         limits: Limits = DEFAULT_LIMITS,
         verify: ssl.SSLContext | Literal[True] = True,
         others: Callable[[str, str], bool] = lambda _token, _env_id: False,
+        methods: Methods = NO_METHODS,
     ) -> None:
         self._routes, self._fleet = routes, fleet
-        self._others = others
+        self._others, self._methods = others, methods
         self.expect(token)
         self.timeout_s = timeout_s
         self._sweeper: asyncio.Task[None] | None = None
         self.limits = limits
         self.connections: set[GatewayProtocol] = set()
+        self.addresses = Addresses(limits.per_address)
         self.bug_count = 0
         """Connections that a bug of ours ended; each is in the log."""
         self.pools = UpstreamPools(limits, verify=verify)
@@ -111,14 +120,33 @@ class Gateway:
         return sum(connection.exchange is not None for connection in self.connections)
 
     def route(self, head: RequestHead) -> tuple[Route, str] | None:
-        """Return where a request goes and what it calls; None for the app behind the gateway."""
+        """Return where a request goes and what it calls; None for the app behind the gateway.
+
+        Raises:
+            Forbidden: Another server's page asks for a WebSocket without a ticket.
+        """
         place = _place(head.target)
         if place is None:
             return None
         route = self._routes.find(place[0])
-        if route is None or route.state is not RouteState.READY or not self._may(head, place[0]):
+        if route is None or route.state is not RouteState.READY:
             return None  # the app says why
+        if head.is_upgrade and bears_ticket(head, place[1]):
+            return route, place[1]
+        if not self._may(head, place[0]):
+            return None
+        if head.is_upgrade:
+            check_page(head, place[0])
         return route, place[1]
+
+    def auth_of(self, head: RequestHead, call: str) -> bytes:
+        """Return the header that opens the worker to a call."""
+        return b"" if head.is_upgrade and bears_ticket(head, call) else self.worker_auth
+
+    def with_methods(self, error: MethodNotAllowed, target: bytes) -> MethodNotAllowed:
+        """Return the refusal of a method with those that the target takes, as RFC 9110 (section 15.5.6) asks."""
+        path = target.partition(b"?")[0].decode("ascii")
+        return MethodNotAllowed(error.message, {**error.details, "allow": list(self._methods.of(path))})
 
     def deadline(self) -> float:
         """Return until when a call that starts now may take, in monotonic seconds."""

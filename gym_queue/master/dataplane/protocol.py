@@ -10,11 +10,14 @@ import struct
 import time
 from typing import Any
 
-from gym_queue.errors import GymQueueError, RequestMalformed
+from gym_queue.errors import GymQueueError, MethodNotAllowed, RequestMalformed, TooManyConnections
 from gym_queue.master.dataplane.appside import AppProtocol, new_id
 from gym_queue.master.dataplane.exchange import Exchange
-from gym_queue.master.dataplane.head import RequestHead, error_head
+from gym_queue.master.dataplane.head import REQUEST_LINE, RequestHead, error_head
 from gym_queue.master.dataplane.memo import read_request, request_memo
+from gym_queue.web.door import late_body, late_head
+from gym_queue.web.errors import error_headers
+from gym_queue.web.limits import FILES
 from gym_queue.web.requestid import SAFE_ID
 
 logger = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ class GatewayProtocol(AppProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._held = bytearray()
+        self._is_counted = False
         self._memo = request_memo()
         self.exchange: Exchange | None = None
         """The call that is being forwarded."""
@@ -36,6 +40,7 @@ class GatewayProtocol(AppProtocol):
         """When bytes came last, in monotonic seconds."""
         self._idle_since = now
         self._head_since = 0.0
+        self._request_since = now
         self._draining_since = 0.0
         self._unsent_bytes = 0
         self._unsent_since = now
@@ -46,9 +51,17 @@ class GatewayProtocol(AppProtocol):
             logger.warning("hung up on a client: there are %d already", len(self.gateway.connections))
             transport.abort()
         self.gateway.connections.add(self)
+        try:
+            self.gateway.addresses.enter(self._address)
+            self._is_counted = True
+        except TooManyConnections as error:
+            self.answer_error(error, new_id(), keep_alive=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gateway.connections.discard(self)
+        if self._is_counted:
+            self._is_counted = False
+            self.gateway.addresses.leave(self._address)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.abandon()
@@ -113,11 +126,11 @@ class GatewayProtocol(AppProtocol):
             if now - self.heard > limits.drain_silence_s or now - self._draining_since > limits.drain_s:
                 self.transport.close()
         elif self._is_busy():
-            if self._body_comes() and not self.flow.read_paused and now - self.heard > limits.silence_s:
-                self.transport.abort()
+            if self._body_comes() and not self.flow.read_paused and self._is_late(now):
+                self._refuse(late_body(silence_s=limits.silence_s, body_s=limits.body_s))
         elif self._head_since:
             if now - self._head_since > limits.head_s:
-                self.transport.close()
+                self.answer_error(late_head(limits.head_s), new_id(), keep_alive=False)
         elif now - self._idle_since > limits.idle_s:
             self.transport.close()
 
@@ -179,11 +192,12 @@ class GatewayProtocol(AppProtocol):
         body = json.dumps(error.to_wire(request_id.decode())).encode()
         stay = keep_alive and not self.will_close
         self.transport.write(
-            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
+            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b%b\r\n%b"
             % (
                 error_head(error),
                 len(body),
                 request_id,
+                _lines(error_headers(error)),
                 b"" if stay else b"connection: close\r\n",
                 b"" if is_head else body,
             )
@@ -256,6 +270,11 @@ class GatewayProtocol(AppProtocol):
                 return
             self._head_since = 0.0
             rest = self._begin(found[0], data, found[1])
+        except MethodNotAllowed as error:
+            target = REQUEST_LINE.match(data)
+            told = error if target is None else self.gateway.with_methods(error, target[2])
+            self.answer_error(told, new_id(), keep_alive=False)
+            return
         except GymQueueError as error:
             self.answer_error(error, new_id(), keep_alive=False)
             return
@@ -264,6 +283,7 @@ class GatewayProtocol(AppProtocol):
 
     def _begin(self, head: RequestHead, data: bytes, at: int) -> bytes:
         """Start answering the request whose head ends at ``at``; return the bytes that are not its."""
+        self._request_since = self.heard
         if not head.keep_alive:
             self.will_close = True
         found = self.gateway.route(head)
@@ -278,6 +298,10 @@ class GatewayProtocol(AppProtocol):
             return b""
         return data[end:] if end < len(data) else b""
 
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
+
     def _is_busy(self) -> bool:
         """Whether the next request must wait; also while the client does not read the answers it has."""
         return self.exchange is not None or self.app_busy or self.flow.write_paused
@@ -286,6 +310,20 @@ class GatewayProtocol(AppProtocol):
         if self.exchange is not None:
             return not self.exchange.request_done
         return self.app_busy and not self.app_body.is_done
+
+    def _is_late(self, now: float) -> bool:
+        """Whether a request's body that still comes has stalled, or takes too long."""
+        limits = self.gateway.limits
+        is_file = self.exchange is not None and self.exchange.call == FILES
+        is_slow = now - self._request_since > limits.body_s and not is_file
+        return is_slow or now - self.heard > limits.silence_s
+
+    def _refuse(self, error: GymQueueError) -> None:
+        """Answer a request that is not in yet with an error of ours."""
+        if self.exchange is not None:
+            self.exchange.fail(error)
+        else:
+            self.refuse_app(error)
 
     def _hold(self, data: bytes) -> None:
         self._held += data
@@ -312,6 +350,10 @@ class GatewayProtocol(AppProtocol):
             self._unsent_bytes, self._unsent_since = size, now
             return False
         return now - self._unsent_since > self.gateway.limits.silence_s
+
+
+def _lines(headers: dict[str, str]) -> bytes:
+    return "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items()).encode()
 
 
 def _request_id(head: RequestHead) -> bytes:

@@ -149,9 +149,8 @@ class UpstreamPool:
         """
         limits = self._limits
         while self.count >= limits.worker_connections or self._opening >= limits.worker_opening:
-            freed = await self._next_free()
-            if freed is None:  # woken to look again: one may have been put back meanwhile
-                freed = self.idle(time.monotonic())
+            # One may have been put back since the caller looked, or since somebody was woken to look again.
+            freed = self.idle(time.monotonic()) or await self._next_free()
             if freed is not None and not freed.transport.is_closing():
                 return freed
         self._opening += 1

@@ -8,26 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gym_queue.errors import ActionInvalid
+from gym_queue.runners.keynames import MODIFIERS, canonical, split_chord
 
-_MODIFIERS: Mapping[str, int] = {
-    "shift": 1, "alt": 2, "option": 2, "meta": 2, "ctrl": 4, "control": 4,
-    "lshift": 1, "rshift": 1, "lalt": 2, "ralt": 2, "lctrl": 4, "rctrl": 4,
-    "shiftleft": 1, "shiftright": 1, "altleft": 2, "altright": 2, "ctrlleft": 4, "ctrlright": 4,
-}  # fmt: skip
 SHIFT, ALT, CTRL = 1, 2, 4
+_BITS: Mapping[str, int] = {"shift": SHIFT, "alt": ALT, "ctrl": CTRL}
 
-_ALIASES: Mapping[str, str] = {
-    "return": "enter", "kp_enter": "enter", "escape": "esc", "del": "delete", "ins": "insert",
-    "pageup": "pgup", "page_up": "pgup", "prior": "pgup", "pagedown": "pgdn", "page_down": "pgdn",
-    "pgdown": "pgdn", "next": "pgdn", "arrowup": "up", "arrowdown": "down", "arrowleft": "left",
-    "arrowright": "right", "bksp": "backspace", "back_space": "backspace", "spacebar": "space",
-}  # fmt: skip
-_SIMPLE: Mapping[str, str] = {
-    "enter": "\r", "tab": "\t", "esc": "\x1b", "space": " ", "backspace": "\x7f",
-    "plus": "+", "minus": "-", "equal": "=", "comma": ",", "period": ".", "slash": "/", "backslash": "\\",
-    "semicolon": ";", "apostrophe": "'", "grave": "`",
-    "bracketleft": "[", "bracketright": "]", "underscore": "_",
-}  # fmt: skip
+_SIMPLE: Mapping[str, str] = {"enter": "\r", "tab": "\t", "esc": "\x1b", "backspace": "\x7f"}
 _CURSOR: Mapping[str, str] = {"up": "A", "down": "B", "right": "C", "left": "D", "home": "H", "end": "F"}
 _F1_TO_F4: Mapping[str, str] = {"f1": "P", "f2": "Q", "f3": "R", "f4": "S"}
 _NUMBERED: Mapping[str, int] = {
@@ -56,31 +42,20 @@ def encode_keys(keys: str | Sequence[str], *, application_cursor: bool = False) 
     Raises:
         ActionInvalid: A name is not a key of a terminal.
     """
-    names = [name for key in ([keys] if isinstance(keys, str) else keys) for name in _split(key)]
     modifiers = 0
     pressed = []
-    for name in names:
-        modifier = _MODIFIERS.get(name.lower())
+    for name in split_chord(keys):
+        modifier = MODIFIERS.get(name.lower())
         if modifier is None:
             pressed.append(name)
         else:
-            modifiers |= modifier
+            modifiers |= _BITS[modifier]
     sent = "".join(_encode(name, modifiers, application_cursor=application_cursor) for name in pressed)
     return sent.encode(errors="replace")
 
 
-def _split(key: str) -> list[str]:
-    """Split ``ctrl+s``; ``+`` and ``ctrl++`` mean the plus key."""
-    if len(key) < 2 or "+" not in key:
-        return [key]
-    head, _, last = key.rpartition("+")
-    if not last:
-        return [*_split(head.removesuffix("+")), "+"] if head.removesuffix("+") else ["+"]
-    return [*_split(head), last]
-
-
 def _encode(name: str, modifiers: int, *, application_cursor: bool) -> str:
-    key = name if len(name) == 1 else _ALIASES.get(name.lower(), name.lower())
+    key = canonical(name)
     if key in _CURSOR or key in _F1_TO_F4:
         final = _CURSOR.get(key) or _F1_TO_F4[key]
         if modifiers:

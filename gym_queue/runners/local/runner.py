@@ -1,4 +1,4 @@
-"""The runner itself: a terminal for the agent, and a shell apart for hooks, both on this host."""
+"""The runner itself: a terminal or desktop for the agent, and a shell apart for hooks, all on this host."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from gym_queue.errors import NotSupported, RunnerFailed
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
 from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup
+from gym_queue.runners.homecheckpoints import restore_home, save_home
 from gym_queue.runners.hostexec import HostExec, clean_environment, find_bash
 from gym_queue.runners.hostfiles import HostHome
+from gym_queue.runners.local.desktop import BACKEND, LocalDesktop
 from gym_queue.runners.local.keys import encode_keys, encode_text
 from gym_queue.runners.local.mouse import Pointer
 from gym_queue.runners.local.render import Renderer, grid_of
@@ -44,13 +46,11 @@ class LocalRunner:
 
     Raises:
         RunnerUnavailable: This machine has no bash.
-        NotSupported: The spec needs an image.
     """
 
     def __init__(self, setup: RunnerSetup) -> None:
-        _refuse_images(setup.spec)
         self._setup = setup
-        self._home = HostHome(setup.work_dir)
+        self._home = HostHome(setup.work_dir, copy_bytes=setup.copy_bytes)
         bash = find_bash()
         environment = clean_environment(setup, self._home, bash)
         resolution = setup.spec.resolution
@@ -68,6 +68,7 @@ class LocalRunner:
     def start(self) -> None:
         """Make the home folder, copy the mounts, start the terminal and wait for its prompt."""
         self._home.create()
+        restore_home(self._setup, self._home.path)
         self._home.mount(self._setup.spec, self._setup.env_dir)
         self._rc.write_text(_RC.format(seed=(self._setup.seed or 0) % 32768))
         self._terminal.start()
@@ -128,6 +129,10 @@ class LocalRunner:
         """Copy a file, or what a folder holds, out of the home folder."""
         self._home.copy_out(source, target)
 
+    def save_checkpoint(self, key: str) -> int:
+        """Keep a copy of the home folder; what runs is not kept."""
+        return save_home(self._setup, self._home.path, key)
+
     def info(self) -> RunnerInfo:
         """Return the runner's name; nothing else of session_info applies."""
         return RunnerInfo(RUNNERS["local"])
@@ -147,6 +152,20 @@ class LocalRunner:
         if self._pointer is None:
             raise RunnerFailed("the terminal was not started: call start first")
         return self._pointer
+
+
+def open_local(setup: RunnerSetup) -> LocalRunner | LocalDesktop:
+    """Return the runner for a spec: a desktop for ``display_backend`` "x11", else a terminal.
+
+    Raises:
+        RunnerUnavailable: This machine has no bash, or no Xvfb for a desktop.
+        NotSupported: The spec needs an image, or a display that this host has not.
+    """
+    _refuse_images(setup.spec)
+    backend = setup.spec.display_backend
+    if backend not in (None, BACKEND):
+        raise NotSupported(f"the local runner has no display_backend {backend!r}: use {BACKEND!r}, or docker")
+    return LocalDesktop(setup) if backend == BACKEND else LocalRunner(setup)
 
 
 def visible_text(rows: list[Row]) -> str:

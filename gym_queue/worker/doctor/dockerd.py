@@ -6,29 +6,82 @@ import importlib
 import os
 import shutil
 import socket
+from collections.abc import Mapping
+from typing import Any
 
 from gym_queue.worker.doctor.host import Platform
 from gym_queue.worker.doctor.report import Finding
 
+MIN_API_VERSION = "1.41"  # of Docker 20.10: cgroup namespaces, one reading of statistics
+MIN_FREE_BYTES = 1 << 30
+"""Below this the first image, or an environment that writes, would fill the disk of everything else."""
 _UNIX = "unix://"
 _DEFAULT_HOST = f"{_UNIX}/var/run/docker.sock"
 
 
 def docker_daemon(here: Platform, timeout_s: float) -> Finding:
-    """Ask the daemon that DOCKER_HOST, or the default socket, leads to for its version."""
+    """Ask the daemon that DOCKER_HOST, or the default socket, leads to for its version and storage."""
     host = os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
-    call_s = max(1, round(timeout_s / 2))  # two calls: the first agrees on the API's version
+    call_s = max(1, round(timeout_s / 3))  # three calls: the first agrees on the API's version
     try:
         importlib.import_module("docker")  # an optional extra
-        if host.startswith(_UNIX):
-            _connect(host.removeprefix(_UNIX), call_s)
-        version = _ask_version(call_s)
+        if not host.startswith(_UNIX):
+            return _elsewhere(host)
+        _connect(host.removeprefix(_UNIX), call_s)
+        return judge_daemon(*_ask(call_s))
     except ImportError:
-        remedy = "pip install gym-queue[docker]"
+        remedy = "pip install 'gym-queue[docker]'"
         return Finding(ok=False, reason="the docker package for Python is not installed", remedy=remedy)
     except OSError as error:
         return no_answer(here, host, error)
-    return Finding(ok=True, reason=f"Docker {version} answers", details={"docker": version})
+
+
+def judge_daemon(version: Mapping[str, Any], info: Mapping[str, Any]) -> Finding:
+    """Say whether a daemon that answers can run containers.
+
+    Args:
+        version: Its answer to /version.
+        info: Its answer to /info.
+    """
+    name = str(version.get("Version", "of unknown version"))
+    details = {"docker": name, "docker_storage": str(info.get("Driver", "unknown"))}
+    if (system := info.get("OSType", "linux")) != "linux":
+        remedy = "switch Docker to Linux containers"
+        return Finding(
+            ok=False, reason=f"Docker {name} runs {system} containers", remedy=remedy, details=details
+        )
+    if (api := _numbers(version.get("ApiVersion"))) and api < _numbers(MIN_API_VERSION):
+        reason = (
+            f"Docker {name} is too old: its API is {version['ApiVersion']}, and {MIN_API_VERSION} is needed"
+        )
+        return Finding(ok=False, reason=reason, remedy="upgrade Docker to 20.10 or later", details=details)
+    free_bytes = _free(str(info.get("DockerRootDir", "")))
+    if free_bytes is not None:
+        details["docker_free_gb"] = f"{free_bytes / 2**30:.1f}"
+        if free_bytes < MIN_FREE_BYTES:
+            reason = (
+                f"{info['DockerRootDir']}, where Docker {name} stores images, has {free_bytes >> 20} MiB free"
+            )
+            return Finding(ok=False, reason=reason, remedy="docker system prune", details=details)
+    return Finding(ok=True, reason=f"Docker {name} answers", details=details)
+
+
+def _numbers(version: object) -> tuple[int, ...]:
+    return tuple(int(each) for each in str(version or "").split(".") if each.isdecimal())
+
+
+def _free(folder: str) -> int | None:
+    """Return the free space where the daemon stores images; None when that is no folder that we see."""
+    try:
+        return shutil.disk_usage(folder).free if folder else None
+    except OSError:
+        return None
+
+
+def _elsewhere(host: str) -> Finding:
+    reason = f"the docker runner shares sockets with its containers, and {host} is no unix socket"
+    remedy = "set DOCKER_HOST to the unix socket of this machine's daemon, or unset it"
+    return Finding(ok=False, reason=reason, remedy=remedy, details={"docker_host": host})
 
 
 def no_answer(here: Platform, host: str, error: OSError) -> Finding:
@@ -60,14 +113,14 @@ def _connect(path: str, timeout_s: int) -> None:
         connection.connect(path)
 
 
-def _ask_version(timeout_s: int) -> str:
+def _ask(timeout_s: int) -> tuple[dict[str, Any], dict[str, Any]]:
     import docker
     import docker.errors
 
     try:
         client = docker.from_env(timeout=timeout_s)
         try:
-            return str(client.version().get("Version", "of unknown version"))
+            return client.version(), client.info()
         finally:
             client.close()
     except docker.errors.DockerException as error:

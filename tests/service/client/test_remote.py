@@ -178,13 +178,24 @@ def test_a_step_before_reset_or_after_done_does_not_fit(open_env):
         env.step(CLICK)
 
 
-@pytest.mark.parametrize("name", ["save_state", "pause_recording", "resume_recording"])
-def test_what_the_worker_cannot_do_is_not_supported(open_env, name):
+@pytest.mark.parametrize("name", ["pause_recording", "resume_recording"])
+def test_a_recording_is_paused_only_where_there_is_one(open_env, name):
     env = open_env()
-    with pytest.raises(NotSupported, match=name):
+    with pytest.raises(EnvState, match="call reset first"):
         getattr(env, name)()
-    with pytest.raises(NotSupported, match="load_state"):
-        env.load_state("/x")
+    env.reset()
+    with pytest.raises(NotSupported, match="no video"):
+        getattr(env, name)()
+
+
+def test_a_state_is_saved_and_loaded(open_env):
+    env = open_env()
+    env.reset()
+    path = env.save_state()
+    assert path is not None
+    env.load_state(path)
+    with pytest.raises(Forbidden, match="outside"):
+        env.load_state("/etc/passwd")
 
 
 def test_an_unknown_env_dir_is_not_found_and_holds_no_slot(worker_url):

@@ -23,7 +23,9 @@ from gym_queue.master.fleet import Fleet, FleetTimes
 from gym_queue.master.routes import Routes
 from gym_queue.protocol.fleet import Registration
 from gym_queue.web.auth import TokenMiddleware, same_token
+from gym_queue.web.bodylimit import BodyLimitMiddleware
 from gym_queue.web.errors import install_error_handlers
+from gym_queue.web.limits import BodyLimits
 from gym_queue.web.requestid import RequestIdMiddleware
 from gym_queue.web.server import HttpServer, LoopThread, bind
 from tests.waiting import wait_until
@@ -176,18 +178,20 @@ class Worker:
         self._listening = socket.create_server((HOST, 0))
         self.url = f"http://{HOST}:{self._listening.getsockname()[1]}"
         self._peers: list[tuple[Peer, threading.Thread]] = []
+        self._taking = threading.Lock()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
     def settle(self) -> None:
         """End what is left of the scripts."""
-        for peer, thread in self._peers:
+        with self._taking:
+            peers, self._peers = self._peers, []
+        for peer, thread in peers:
             with suppress(OSError):  # it may have ended
                 peer.sock.shutdown(socket.SHUT_RDWR)
             thread.join(TIMEOUT_S)
             assert not thread.is_alive()
             peer.close()
-        self._peers.clear()
         failures, self.failures = self.failures, []
         assert not failures
 
@@ -203,10 +207,11 @@ class Worker:
             except OSError:
                 return  # stopped
             self.connections += 1
-            peer = Peer(sock)
-            thread = threading.Thread(target=self._run, args=(peer, self.script), daemon=True)
-            thread.start()
-            self._peers.append((peer, thread))
+            with self._taking:  # else a script that has answered could be missing when they are settled
+                peer = Peer(sock)
+                thread = threading.Thread(target=self._run, args=(peer, self.script), daemon=True)
+                thread.start()
+                self._peers.append((peer, thread))
 
     def _run(self, peer: Peer, script: Script) -> None:
         try:
@@ -245,7 +250,11 @@ class Master:
     async def _start(self, token: str | None) -> None:
         app = RequestIdMiddleware(
             TokenMiddleware(
-                _make_app(self.routes, self.waiting),
+                BodyLimitMiddleware(
+                    _make_app(self.routes, self.waiting),
+                    BodyLimits(),
+                    is_unread=lambda path: path != "/envs/create" and path.startswith("/envs/"),
+                ),
                 check=(lambda _path, given: same_token(given, token)) if token else None,
             )
         )

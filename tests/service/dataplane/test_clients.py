@@ -185,8 +185,10 @@ def test_a_client_that_sends_on_after_an_early_answer_still_reads_it(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_head_that_trickles_in_is_hung_up_on(start_master, path: bytes) -> None:
+def test_a_head_that_trickles_in_is_a_408(start_master, path: bytes) -> None:
     with start_master(QUICK).client(get(path)[:-2]) as client:
+        reply = client.message()
+        assert (reply.status, reply.error()["code"]) == (408, "request_timeout")
         assert client.is_hung_up()
 
 
@@ -201,9 +203,22 @@ def test_a_head_that_starts_late_on_an_idle_connection_has_its_full_time(start_m
 
 
 @pytest.mark.parametrize("path", [STEP, b"/workers/drain"])
-def test_a_body_that_stalls_is_hung_up_on(start_master, path: bytes) -> None:
+def test_a_body_that_stalls_is_a_408(start_master, path: bytes) -> None:
     with start_master(QUICK).client(post(path, b"x" * 10)[:-5]) as client:
+        reply = client.message()
+        assert (reply.status, reply.error()["code"]) == (408, "request_timeout")
         assert client.is_hung_up()
+
+
+@pytest.mark.parametrize("path", [STEP, b"/workers/drain"])
+def test_a_body_that_trickles_in_for_too_long_is_a_408(start_master, path: bytes) -> None:
+    master = start_master(Limits(sweep_s=0.02, silence_s=30, body_s=0.1))
+    with master.client(post(path, b"x" * 10_000)[:-5000]) as client:
+        wait_until(
+            lambda: (client.send(b"x"), not all(one._body_comes() for one in master.gateway.connections))[1]
+        )
+        reply = client.message()
+        assert (reply.status, reply.error()["code"]) == (408, "request_timeout")
 
 
 @pytest.mark.parametrize("sent", [b"", get(STEP), get(APP)])
@@ -264,6 +279,21 @@ def test_clients_over_the_limit_are_hung_up_on(start_master) -> None:
             assert three.is_hung_up()
         one.send(get(STEP))
         assert one.message().status == 200
+
+
+def test_one_client_more_than_an_address_may_have_is_told_so(start_master) -> None:
+    master = start_master(Limits(sweep_s=0.02, per_address=2, drain_silence_s=0.1))
+    with master.client(get(STEP)) as one:
+        with master.client(get(STEP)) as two:
+            assert (one.message().status, two.message().status) == (200, 200)
+            with master.client() as three:
+                reply = three.message()
+                assert (reply.status, reply.error()["code"]) == (503, "too_many_connections")
+                assert three.is_hung_up()
+            one.send(get(STEP))
+            assert one.message().status == 200
+        wait_until(lambda: len(master.gateway.connections) == 1)
+        assert master.ask(get(STEP)).status == 200
 
 
 def test_neighbours_do_not_notice(master: Master, worker: Worker) -> None:

@@ -380,9 +380,6 @@ def test_calls_over_a_workers_limit_wait_their_turn(start_master, worker: Worker
     assert worker.connections <= 2
 
 
-@pytest.mark.xfail(
-    strict=False, reason="fails once in some ten runs on a loaded machine; the race is not found yet"
-)
 def test_a_waiting_call_that_is_given_up_gives_its_turn_on(start_master, worker: Worker) -> None:
     go = threading.Event()
 

@@ -20,7 +20,7 @@ from gym_queue.web.server import LoopThread, bind
 
 ABSENT = "amqp://127.0.0.1:1//"
 """A broker beside which the state is kept in a file."""
-CLUSTER, WORKER = "the-cluster-token", "the-worker-token"
+CLUSTER, WORKER, METRICS = "the-cluster-token", "the-worker-token", "the-metrics-token"
 
 
 @dataclass
@@ -59,6 +59,7 @@ def guarded_master(loop: LoopThread, folder: Path, **more: Any) -> Iterator[Guar
     keys = Keyring(
         cluster,
         worker_token=more.pop("worker_token", WORKER),
+        metrics_token=more.pop("metrics_token", METRICS),
         named=NamedTokens(file),
         attempts=Attempts(pause=_at_once),
     )
@@ -69,7 +70,13 @@ def guarded_master(loop: LoopThread, folder: Path, **more: Any) -> Iterator[Guar
     )
     loop.run(master.start(), 30)
     found = Guarded(f"http://127.0.0.1:{bound.getsockname()[1]}", file, keys)
-    found.tokens = {"cluster": CLUSTER, "worker": WORKER, "none": None, "env token": "of-one-env"}
+    found.tokens = {
+        "cluster": CLUSTER,
+        "worker": WORKER,
+        "metrics": METRICS,
+        "none": None,
+        "env token": "of-one-env",
+    }
     try:
         yield found
     finally:

@@ -52,11 +52,13 @@ def calls_of(env_id):
 ANNS, BOBS, OPERATORS_ENV, NOBODYS = (calls_of(name) for name in ("anns", "bobs", "operators", "nobodys"))
 ENVS = ANNS | BOBS | OPERATORS_ENV | NOBODYS
 ANYBODYS = frozenset({"GET /openapi.json"})
+METRICS = frozenset({"GET /metrics"})
 OPEN = frozenset({"GET /health"})
-EVERY = WORKERS_WORDS | OPERATORS | CLIENTS | ENVS | ANYBODYS | OPEN
+EVERY = WORKERS_WORDS | OPERATORS | CLIENTS | ENVS | ANYBODYS | METRICS | OPEN
 MAY = {
     "cluster": EVERY,
     "worker": OPEN | ANYBODYS | WORKERS_WORDS,
+    "metrics": OPEN | METRICS,
     "ann": OPEN | ANYBODYS | CLIENTS | ANNS | NOBODYS,
     "bob": OPEN | ANYBODYS | CLIENTS | BOBS | NOBODYS,
     "env token": OPEN,

@@ -193,9 +193,40 @@ def test_copies_go_between_the_sandbox_and_the_episode_folder(client: httpx.Clie
     assert client.get(f"{env}/fetch_path", params={"path": "sub/out.png"}).content.startswith(PNG)
 
 
+def test_a_state_is_saved_and_loaded(client: httpx.Client, env: str) -> None:
+    copy = {"host_src": "frame_00000.png", "container_dst": "before"}
+    assert client.post(f"{env}/copy_to_env", json=copy).status_code == 200
+    saved = client.post(f"{env}/save_state", json={"host_snapshot_path": "states/one"}).json()
+    assert saved["snapshot_path"].endswith("states/one")
+    assert client.post(f"{env}/copy_to_env", json={**copy, "container_dst": "after"}).status_code == 200
+    loaded = client.post(f"{env}/load_state", json={"host_snapshot_path": saved["snapshot_path"]})
+    assert loaded.json() == {"status": "loaded"}
+    found = [
+        client.post(f"{env}/copy_from_env", json={"container_src": name, "host_dst": name}).status_code
+        for name in ("before", "after")
+    ]
+    assert found == [200, 404]
+    assert client.post(f"{env}/save_state").json()["snapshot_path"].endswith(".json")
+
+
+def test_a_reset_says_which_checkpoint_it_used(client: httpx.Client, env: str) -> None:
+    body = {"use_cache": True, "cache_level": "post_start"}
+    first = client.post(f"{env}/reset", json=body).json()["_checkpoint"]
+    second = client.post(f"{env}/reset", json=body).json()["_checkpoint"]
+    assert first["loaded"] in (None, "post_start")  # of another test's environment
+    assert second == {"loaded": "post_start", "saved": []}
+
+
 @pytest.mark.parametrize(
     ("call", "body", "expected"),
     [
+        ("save_state", {"host_snapshot_path": "/etc/x"}, (403, "forbidden")),
+        ("save_state", {"host_snapshot_path": 5}, (422, "request_invalid")),
+        ("load_state", {"host_snapshot_path": "/etc/passwd"}, (403, "forbidden")),
+        ("load_state", {"host_snapshot_path": "missing"}, (404, "path_not_found")),
+        ("load_state", {"host_snapshot_path": "traj.jsonl"}, (422, "request_invalid")),
+        ("load_state", {"host_snapshot_path": "frame_00000.png"}, (422, "request_invalid")),
+        ("load_state", {}, (422, "request_invalid")),
         ("copy_to_env", {"host_src": "/etc/passwd", "container_dst": "x"}, (403, "forbidden")),
         ("copy_to_env", {"host_src": "../../..", "container_dst": "x"}, (403, "forbidden")),
         ("copy_to_env", {"host_src": "frame_00000.png", "container_dst": "/etc/x"}, (403, "forbidden")),
@@ -260,7 +291,7 @@ def test_a_bad_create_is_the_callers_error(
         ("step", b"{", (400, "malformed")),
         ("step", b'{"actions": [{"mouse": {"hover": 1}}]}', (422, "action_invalid")),
         ("step", b'{"actions": 1}', (422, "request_invalid")),
-        ("reset", b'{"use_cache": true}', (422, "not_supported")),
+        ("reset", b'{"use_savevm": true}', (422, "not_supported")),
         ("reset", b'{"seed": "x"}', (422, "request_invalid")),
         ("trajectory_event", b'{"event": {"a": "\\ud800"}}', (422, "request_invalid")),
         (
@@ -268,8 +299,6 @@ def test_a_bad_create_is_the_callers_error(
             b'{"event": {"a": ' + b"[" * 2000 + b"]" * 2000 + b"}}",
             (400, "malformed"),
         ),
-        ("save_state", b"{}", (422, "not_supported")),
-        ("load_state", b"{}", (422, "not_supported")),
         ("pause_recording", b"", (422, "not_supported")),
         ("resume_recording", b"", (422, "not_supported")),
         ("unheard_of", b"", (404, "not_found")),
@@ -284,11 +313,14 @@ def test_a_bad_call_is_the_callers_error(
 
 
 def test_calls_of_one_environment_run_one_after_the_other(client: httpx.Client, env: str) -> None:
+    calls = ["step", *["capture_observation"] * 7] * 3
     with ThreadPoolExecutor(8) as threads:
-        replies = list(threads.map(lambda _: client.post(f"{env}/step", json=TYPE).json(), range(24)))
-    assert sorted(reply["info"]["step"] for reply in replies) == list(range(24))
-    for reply in replies:
-        assert reply["observation"]["cli_stdout"]["text"] == f"{reply['info']['step'] + 1} actions"
+        replies = list(threads.map(lambda call: client.post(f"{env}/{call}", json=TYPE), calls))
+    taken = sum(
+        reply.status_code == 200 for reply, call in zip(replies, calls, strict=True) if call == "step"
+    )
+    assert {reply.status_code for reply in replies} <= {200, 409}
+    assert client.post(f"{env}/step", json=TYPE).json()["info"]["step"] == taken
 
 
 def test_a_step_in_one_environment_does_not_wait_for_another(client: httpx.Client, env: str) -> None:

@@ -136,17 +136,17 @@ def test_spec_files_are_read_where_blocking_is_no_harm(server, tmp_path, monkeyp
             return env.env_spec
 
     readers = []
-    read_bytes = Path.read_bytes
+    open_path = Path.open
 
     def noted(self, *args, **options):
         if self.name == "env.json":
             readers.append(threading.current_thread())
-        return read_bytes(self, *args, **options)
+        return open_path(self, *args, **options)
 
-    monkeypatch.setattr(Path, "read_bytes", noted)
     (tmp_path / "env.json").write_text(
         '{"id": "x", "observation": [{"type": "cli_stdout"}], "action": [{"type": "keyboard"}]}'
     )
+    monkeypatch.setattr(Path, "open", noted)
     server.then(CREATED, CLOSED)
     assert asyncio.run(open_one()).id == "x"
     assert readers

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
@@ -95,3 +97,17 @@ async def test_without_auth_nobody_is_asked(anyio_backend):
             assert (await browser.get("/workers/list")).status_code == 200
             assert (await browser.post("/dashboard/login", json={"token": "any"})).status_code == 204
             assert "set-cookie" not in (await browser.get("/dashboard?token=any")).headers
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard"])
+async def test_a_link_with_a_wrong_token_counts_as_a_failed_attempt(parts, path):
+    access = parts.access_or_default()
+    app = master_with_pages(replace(parts, access=access))
+    transport = httpx.ASGITransport(app, client=("192.0.2.7", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://master.test") as guesser:
+        for _ in range(3):
+            await guesser.get(path, params={"token": "wrong"})
+        assert access.attempts.count("192.0.2.7") == 3
+        await guesser.get(path, params={"token": TOKEN})
+        await guesser.get(path)
+    assert access.attempts.count("192.0.2.7") == 3

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from gym_queue.env.local import LocalGymEnv, from_config, make
-from gym_queue.errors import NotSupported, RequestInvalid, RunnerUnavailable, SpecInvalid, SpecNotFound
+from gym_queue.errors import (
+    EnvState,
+    NotSupported,
+    RequestInvalid,
+    RunnerUnavailable,
+    SpecInvalid,
+    SpecNotFound,
+)
 from tests.unit.env.conftest import ENV
 
 
@@ -50,7 +57,7 @@ def test_an_environment_that_cannot_be_opened_leaves_no_folder(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(NotSupported):
-        make(ENV, {"id": "t", "init": {"reward_type": "dense"}}, runner="fake")
+        make(ENV, {"id": "t", "init": {"init_pyautogui": ["click"]}}, runner="fake")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -86,10 +93,18 @@ def test_wrong_arguments_are_typed_errors(env_dir: Path) -> None:
             env.set_episode_limits(max_steps=0)
 
 
-@pytest.mark.parametrize("call", ["save_state", "pause_recording", "resume_recording"])
-def test_what_this_version_lacks_says_so(env_dir: Path, call: str) -> None:
-    with from_config(env_dir, runner="fake") as env, pytest.raises(NotSupported):
-        getattr(env, call)()
+@pytest.mark.parametrize("call", ["pause_recording", "resume_recording"])
+def test_what_is_not_filmed_cannot_be_paused_and_says_why(env_dir: Path, call: str) -> None:
+    with from_config(env_dir, runner="fake") as env:
+        with pytest.raises(EnvState, match="call reset first"):
+            getattr(env, call)()
+        env.reset()
+        with pytest.raises(NotSupported, match="no video: "):
+            getattr(env, call)()
+        session = env.get_session_info()
+        assert session is not None
+        assert session.recording is None
+        assert session.notes[0].startswith("no video: ")
 
 
 def test_fetch_path_copies_where_it_is_told(env_dir: Path, tmp_path: Path) -> None:

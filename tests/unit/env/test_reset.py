@@ -131,28 +131,22 @@ def test_a_reset_after_done_starts_anew(lab: Lab) -> None:
     assert step(episode)["info"]["step"] == 0
 
 
-@pytest.mark.parametrize("fields", [{"use_cache": True}, {"use_savevm": True}])
-def test_checkpoints_are_refused_before_anything_is_touched(lab: Lab, fields: dict) -> None:
+def test_a_machine_snapshot_is_refused_before_anything_is_touched(lab: Lab) -> None:
     episode = lab.open()
     reset(episode)
-    with pytest.raises(NotSupported, match="use_cache"):
-        reset(episode, **fields)
+    with pytest.raises(NotSupported, match="use_savevm"):
+        reset(episode, use_savevm=True)
     assert step(episode)["done"] is False
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        {"init": {"reward_type": "dense"}},
-        {"init": {"init_pyautogui": ["click"]}},
-        {"success": {"mode": "image_match"}},
-        {"success": {"mode": "multi"}},
-        {"success": {"mode": "vlm_checklist"}},
-    ],
-)
-def test_a_task_that_could_not_be_judged_is_refused_at_open(lab: Lab, task: dict) -> None:
-    with pytest.raises(NotSupported, match="not in this version"):
-        lab.open(task=task)
+def test_a_task_for_windows_alone_is_refused_at_open(lab: Lab) -> None:
+    with pytest.raises(NotSupported, match="init_pyautogui, which is for Windows"):
+        lab.open(task={"init": {"init_pyautogui": ["click"]}})
+
+
+def test_a_verifier_mode_that_there_is_not_is_refused_at_open(lab: Lab) -> None:
+    with pytest.raises(NotSupported, match="GYM_ANYTHING_VERIFIER_MODE is 'ocr'"):
+        lab.open(task={}, verifier_env={"GYM_ANYTHING_VERIFIER_MODE": "ocr"})
 
 
 def test_limits_larger_than_a_call_may_set_can_be_opened(lab: Lab) -> None:

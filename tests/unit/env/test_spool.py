@@ -1,6 +1,9 @@
 from pathlib import Path
 
+import pytest
+
 from gym_queue.env.folder import EpisodeFolder
+from gym_queue.env.spool import LEAST_DROPPED, FrameSpool
 from tests.unit.env.conftest import Lab, files_of, reset, step
 
 
@@ -32,3 +35,32 @@ def test_frames_are_files_at_once_where_they_are_not_lazy(lab: Lab) -> None:
     episode = lab.open()
     path = reset(episode)["observation"]["screen"]["path"]
     assert Path(path).name in files_of(episode)
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_the_oldest_frames_go_but_never_the_first(tmp_path: Path, lazy: bool) -> None:
+    folder = EpisodeFolder(tmp_path, lazy_frames=lazy, max_frames=2)
+    for index in (0, 1, 2, 5, 9):
+        folder.save_frame(index, b"png%d" % index)
+    assert list(folder.frames()) == [0, 5, 9]
+    folder.save_frame(10, b"png10")
+    assert {index: path.read_bytes() for index, path in folder.frames().items()} == {
+        0: b"png0",
+        9: b"png9",
+        10: b"png10",
+    }
+    folder.close()
+
+
+def test_a_spool_forgets_dropped_frames_and_takes_no_room_for_them(tmp_path: Path) -> None:
+    spool, frame = FrameSpool(tmp_path), bytes(LEAST_DROPPED // 4)
+    for index in range(12):
+        spool.add(f"{index}", frame + b"%d" % index)
+        if index > 1:
+            assert spool.drop(f"{index - 2}")
+    assert not spool.drop("0")
+    assert spool._end < 2 * LEAST_DROPPED
+    spool.write_out()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "11"]
+    assert (tmp_path / "11").read_bytes().endswith(b"\0" + b"11")
+    spool.close()

@@ -10,6 +10,7 @@ from gym_queue.errors import NotSupported
 from gym_queue.protocol.actions import parse_actions
 from gym_queue.runners.base import RunnerSetup
 from gym_queue.runners.local import LocalRunner
+from gym_queue.runners.local.runner import open_local
 from gym_queue.specs.env import EnvSpec
 
 Open = Callable[..., LocalRunner]
@@ -35,7 +36,8 @@ def make(tmp_path: Path) -> Iterator[Open]:
             f"env-{tmp_path.name}", env_spec or spec(), tmp_path, tmp_path / "work", 1, variables
         )
         setup.work_dir.mkdir()
-        runner = LocalRunner(setup)
+        runner = open_local(setup)
+        assert isinstance(runner, LocalRunner)
         opened.append(runner)
         runner.start()
         return runner

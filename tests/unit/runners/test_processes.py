@@ -10,18 +10,19 @@ from gym_queue.runners.processes import ENV_MARK, find_processes, sweep
 
 
 def test_a_sweep_ends_marked_processes_and_their_unmarked_children_but_not_other_envs() -> None:
+    swept, spared = f"swept-{os.getpid()}", f"spared-{os.getpid()}"  # another run may be under way
     script = "trap '' HUP; env -i sleep 97532 & echo; wait"
     started = [
         subprocess.Popen(["sh", "-c", script], env=os.environ | {ENV_MARK: mark}, stdout=subprocess.PIPE)
-        for mark in ("swept", "spared")
+        for mark in (swept, spared)
     ]
     for process in started:
         assert process.stdout is not None
         process.stdout.readline()
-    assert sweep("swept", timeout_s=10) == 2
-    assert find_processes("swept") == []
-    assert len(find_processes("spared")) == 2
-    assert sweep("spared", timeout_s=10) == 2
+    assert sweep(swept, timeout_s=10) == 2
+    assert find_processes(swept) == []
+    assert len(find_processes(spared)) == 2
+    assert sweep(spared, timeout_s=10) == 2
     for process in started:
         process.communicate()
 

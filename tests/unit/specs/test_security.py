@@ -75,6 +75,35 @@ def test_mounts_come_from_the_env_folder_roots_and_allowed_folders(tmp_path: Pat
         check(str(root / "none"))
 
 
+def test_images_are_built_from_the_env_folder_and_the_roots_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_dir, root, other = folders = [tmp_path / name for name in ("env", "root", "other")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / f"{folder.name}.Dockerfile").touch()
+    (root / "link").symlink_to(other / "other.Dockerfile")
+    monkeypatch.chdir(other)
+    policy = HostPolicy(env_roots=(root,))
+
+    def check(dockerfile: str, runner: str = "docker") -> None:
+        policy.check_spec(spec(dockerfile=dockerfile), env_dir=env_dir, runner=runner)
+
+    for dockerfile in ("env.Dockerfile", str(root / "root.Dockerfile")):
+        check(dockerfile)
+    outside = (
+        "other.Dockerfile",
+        "../other/other.Dockerfile",
+        str(other / "none"),
+        str(root / "link"),
+        "a\0b",
+    )
+    for dockerfile in outside:
+        with pytest.raises(Forbidden, match="dockerfile"):
+            check(dockerfile)
+        check(dockerfile, runner="local")
+
+
 def test_env_folders_come_from_roots_links_resolved(tmp_path: Path) -> None:
     root, other = tmp_path / "root", tmp_path / "other"
     for folder in (root, other):

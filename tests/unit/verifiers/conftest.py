@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import textwrap
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from gym_queue.runners.registry import open_runner
 from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.loader import parse_task
 from gym_queue.verifiers import Verdict, VerifierLimits, VerifierRequest, verify
+from tests.unit.verifiers.modelserver import ModelServer
 
 SPEC = EnvSpec.model_validate(
     {"id": "unit", "observation": [{"type": "cli_stdout"}], "action": [{"type": "keyboard"}]}
@@ -38,15 +40,22 @@ class Bench:
         code: str | None = None,
         *,
         program: str = "verifier.py::check",
+        success: dict[str, Any] | None = None,
+        description: str = "",
         traj: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         variables: dict[str, str] | None = None,
         **limits: Any,
     ) -> Verdict:
-        """Return the verdict of a verifier.py of this code."""
+        """Return the verdict of a verifier.py of this code, or of another ``success``."""
         if code is not None:
             (self.task_dir / "verifier.py").write_text(textwrap.dedent(code))
-        task = {"id": "t", "success": {"spec": {"program": program}}, "metadata": metadata or {}}
+        task = {
+            "id": "t",
+            "success": success or {"spec": {"program": program}},
+            "metadata": metadata or {},
+            "description": description,
+        }
         verdict = verify(
             VerifierRequest(
                 env_id=self.env_id,
@@ -79,3 +88,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     yield made
     made.runner.close()
     assert find_processes(made.env_id) == []
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+    for name in [*os.environ]:
+        if name.startswith("VLM_") or name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+    made = ModelServer()
+    yield made
+    made.close()

@@ -45,7 +45,8 @@ def test_an_exception_is_told_with_its_text_and_the_output(bench: Bench) -> None
         ("return {'passed': True, ('a', 1): 2}", "TypeError"),
         ("x = []; x.append(x); return {'passed': True, 'x': x}", "Circular"),
         ("import nothing_of_that_name", "ModuleNotFoundError"),
-        ("env_info['query_vlm']('what?')", "query_vlm is not in this version"),
+        ("env_info['query_vlm']('')", "query_vlm: prompt"),
+        ("env_info['query_vlm'](options=['yes'])", "TypeError"),
     ],
 )
 def test_what_is_no_verdict_fails_with_its_reason(bench: Bench, line: str, reason: str) -> None:

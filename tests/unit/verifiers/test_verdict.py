@@ -58,11 +58,14 @@ def test_any_answer_is_a_verdict_or_one_typed_error(raw: dict[str, Any]) -> None
     assert 0 <= verdict.score <= 100
 
 
-def test_only_program_verifiers_are_supported() -> None:
-    check_supported(None)
-    check_supported("program")
-    with pytest.raises(NotSupported, match="multi"):
-        check_supported("multi")
+@pytest.mark.parametrize("mode", [None, "program", "image_match", "multi", "vlm_checklist"])
+def test_every_mode_of_the_format_is_supported(mode: str | None) -> None:
+    check_supported(mode)
+
+
+def test_another_mode_is_refused() -> None:
+    with pytest.raises(NotSupported, match="ocr"):
+        check_supported("ocr")
 
 
 @pytest.mark.parametrize("spec", [{}, {"program": ""}, {"program": "verifier.py"}, {"program": None}])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
+from gym_queue.dashboard.pages import add_pages
 from gym_queue.web.attempts import (
     ADDRESSES,
     FORGET_S,
@@ -104,6 +106,23 @@ def test_wrong_tokens_wait_while_right_ones_of_the_same_address_and_absent_ones_
             assert (
                 await client.post("/act", headers={"Authorization": f"Bearer {TOKEN}"})
             ).status_code == 200
+        return [wrong, len(waits.waited)]
+
+    assert asyncio.run(calls()) == [2, 2]
+
+
+def test_a_wrong_token_in_the_address_of_the_dashboard_costs_as_much_as_any():
+    async def calls() -> list[int]:
+        waits = Waits()
+        pages = FastAPI()
+        add_pages(pages, check_token=lambda given: same_token(given, TOKEN))
+        app = AttemptsMiddleware(pages, waits.attempts)
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://m") as client:
+            for path in ("/", "/dashboard", "/dashboard", "/", "/dashboard"):
+                assert (await client.get(path, params={"token": "wrong"})).status_code == 303
+            wrong = len(waits.waited)
+            assert (await client.get("/dashboard", params={"token": TOKEN})).status_code == 303
+            assert (await client.get("/dashboard")).status_code == 200
         return [wrong, len(waits.waited)]
 
     assert asyncio.run(calls()) == [2, 2]

@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+import logging
 import socket
 from pathlib import Path
 
 import pytest
 
+from gym_queue.env.bounds import EpisodeBounds
 from gym_queue.errors import ConnectionFailed, RequestInvalid
 from gym_queue.settings import WorkerSettings
 from gym_queue.verifiers import VerifierLimits
+from gym_queue.web.limits import BodyLimits, DoorLimits
 from gym_queue.worker.announce import advertised_host
-from gym_queue.worker.run import check_settings, host_policy_of, verifier_limits_of
+from gym_queue.worker.run import (
+    check_settings,
+    episode_bounds_of,
+    host_policy_of,
+    verifier_limits_of,
+    warn_of_wide_root,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,11 +51,51 @@ def test_environments_come_from_the_working_folder_unless_roots_are_given(tmp_pa
     assert (policy.env_roots, policy.allow_paths) == ((tmp_path, Path("x").absolute()), (tmp_path,))
 
 
+@pytest.mark.parametrize("where", ["/", "home", "linked home"])
+def test_a_worker_started_where_everything_lies_says_so_in_one_line(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "linked").symlink_to(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "linked" if where == "linked home" else tmp_path))
+    monkeypatch.chdir("/" if where == "/" else tmp_path)
+    with caplog.at_level(logging.WARNING):
+        warn_of_wide_root(WorkerSettings())
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert f"started in {Path.cwd()}: specs can mount what lies there" in line
+    assert line.endswith("--env-root")
+
+
+def test_a_worker_with_a_folder_of_its_own_has_nothing_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    warn_of_wide_root(WorkerSettings())
+    monkeypatch.chdir("/")
+    warn_of_wide_root(WorkerSettings(env_roots=(tmp_path,)))
+    assert caplog.records == []
+
+
 def test_verifier_limits_are_the_settings_in_bytes_and_seconds() -> None:
     assert verifier_limits_of(WorkerSettings()) == VerifierLimits()
     settings = WorkerSettings(verifier_memory_gb=0.5, verifier_file_gb=2, verifier_user="nobody")
     limits = verifier_limits_of(settings)
     assert (limits.memory_bytes, limits.file_bytes, limits.user) == (512 << 20, 2 << 30, "nobody")
+
+
+def test_the_default_settings_are_the_default_limits() -> None:
+    settings = WorkerSettings()
+    assert episode_bounds_of(settings) == EpisodeBounds()
+    assert (BodyLimits.of(settings), DoorLimits.of(settings)) == (BodyLimits(), DoorLimits())
+
+
+def test_what_a_step_may_ask_is_in_the_settings() -> None:
+    bounds = episode_bounds_of(WorkerSettings(max_actions=5, max_wait_s=9, max_frames=7, copy_gb=0.5))
+    assert bounds == EpisodeBounds(actions=5, wait_s=9, frames=7, copy_bytes=512 << 20)
+
+
+def test_how_long_a_screen_settles_is_in_the_settings() -> None:
+    bounds = episode_bounds_of(WorkerSettings(settle_ms=50, settle_max_ms=700))
+    assert (bounds.settle_s, bounds.settle_max_s) == (0.05, 0.7)
 
 
 def test_a_master_on_loopback_is_told_loopback() -> None:

@@ -368,5 +368,12 @@ def _remove_stale() -> None:
     """Remove the folders of fleets whose process was killed: nobody else is left to."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*"):
         pid = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)) and folder.stat().st_uid == os.getuid():
+        if pid.isdigit() and not psutil.pid_exists(int(pid)) and _is_ours(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return folder.stat().st_uid == os.getuid()
+    except FileNotFoundError:  # its own process, or another that looks, was quicker
+        return False

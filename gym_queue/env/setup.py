@@ -1,0 +1,45 @@
+"""What an episode is made of, and where it is in its life."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from gym_queue.env.bounds import EpisodeBounds
+from gym_queue.env.checkpoints import CheckpointCache
+from gym_queue.env.source import EnvSource
+from gym_queue.runners.base import Runner, RunnerSetup
+from gym_queue.runners.registry import open_runner
+from gym_queue.settings import checkpoints_path
+from gym_queue.verifiers import VerifierLimits
+
+
+class EpisodeState(Enum):
+    """Where an environment is in its life."""
+
+    NEW = "new"  # opened, no sandbox yet
+    RUNNING = "running"  # reset: takes steps
+    DONE = "done"  # judged: takes a reset or close
+    CLOSED = "closed"  # nothing left
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeSetup:
+    """What an Episode is made of."""
+
+    env_id: str
+    source: EnvSource
+    work_dir: Path
+    """The environment's own folder: the sandbox's files and the episodes' folders."""
+    verifier_env: dict[str, str] = field(default_factory=dict)
+    verifier_limits: VerifierLimits = field(default_factory=VerifierLimits)
+    reset_policy: str = "core"
+    lazy_frames: bool = False
+    """Write frames as files only when ``flush`` is called, or a verifier is to see them."""
+    bounds: EpisodeBounds = field(default_factory=EpisodeBounds)
+    checkpoints: CheckpointCache = field(default_factory=lambda: CheckpointCache(checkpoints_path()))
+    open_runner: Callable[[str, RunnerSetup], Runner] = open_runner
+    clock: Callable[[], float] = time.monotonic

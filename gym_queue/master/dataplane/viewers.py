@@ -1,0 +1,35 @@
+"""Who may watch an environment's screen: the WebSockets that a gateway lets through."""
+
+from __future__ import annotations
+
+import re
+
+from gym_queue.errors import Forbidden
+from gym_queue.master.dataplane.head import RequestHead
+from gym_queue.web.auth import is_own_page
+
+CALL = "vnc"
+_ORIGIN = re.compile(rb"^origin:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+
+
+def bears_ticket(head: RequestHead, call: str) -> bool:
+    """Whether a viewer comes with a ticket: its worker, which gave it, judges that alone, and is shown no token."""
+    if call != CALL or not head.is_upgrade:
+        return False
+    return any(part.startswith(b"ticket=") for part in head.target.partition(b"?")[2].split(b"&"))
+
+
+def check_page(head: RequestHead, env_id: str) -> None:
+    """See that a WebSocket whom a cookie, or nothing, lets in is not asked for by another server's page.
+
+    Raises:
+        Forbidden: It is.
+    """
+    if b"authorization" in head.fields:  # no page can make a browser send it
+        return
+    origin = _ORIGIN.search(head.rest)
+    host = head.fields.get(b"host", b"").decode("latin-1")
+    if origin is not None and not is_own_page(origin[1].strip().decode("latin-1"), host):
+        raise Forbidden(
+            f"the page is not this server's: let it ask for a ticket by POST /envs/{env_id}/vnc_ticket, and connect with ?ticket="
+        )

@@ -1,0 +1,1 @@
+"""Models that look at screens: which one, what it is asked, what it answered."""
