@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
@@ -23,6 +25,7 @@ FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
 """As shells have it: 128 + SIGINT."""
+DELIVER_AGAIN_S = 0.02
 
 
 class LogLevel(StrEnum):
@@ -46,6 +49,7 @@ def run_typer(app: typer.Typer) -> NoReturn:
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # unwinds as Ctrl-C does; servers take both themselves
+    sys.unraisablehook = _deliver_again
     try:
         app()
     except GymQueueError as error:
@@ -58,6 +62,14 @@ def run_typer(app: typer.Typer) -> NoReturn:
             f"{type(error).__name__}: {error} (a bug of ours: at log level DEBUG its log says where)", FAILED
         )
     sys.exit(0)
+
+
+def _deliver_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Send an interrupt again that came while a finalizer ran, where Python drops what is raised."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(DELIVER_AGAIN_S, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def settings_from(kind: type[Settings], **flags: object) -> Settings:

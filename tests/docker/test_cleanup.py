@@ -14,9 +14,9 @@ import pytest
 from gym_queue.runners.docker import owner
 from gym_queue.runners.docker.cleanup import remove_orphans
 from gym_queue.runners.docker.client import Daemon
-from gym_queue.runners.docker.image import REPOSITORY, BuildContext
+from gym_queue.runners.docker.image import REPOSITORY, BuildContext, build_arguments
 from gym_queue.runners.docker.runner import DockerRunner
-from tests.docker.conftest import MakeRunner, container_names
+from tests.docker.conftest import MakeRunner, container_names, make_spec
 
 STARTS_AND_WAITS = """
 import sys
@@ -66,7 +66,8 @@ def test_close_removes_the_volumes_of_the_image(
     runner.start()
     during = {each.id for each in daemon.sdk.volumes.list()} - before
     runner.close()
-    daemon.sdk.images.remove(f"{REPOSITORY}:{BuildContext(tmp_path / 'Dockerfile').digest()}")
+    context = BuildContext(tmp_path / "Dockerfile", build_arguments(make_spec({})))
+    daemon.sdk.images.remove(f"{REPOSITORY}:{context.digest()}")
     assert during
     assert not during & {each.id for each in daemon.sdk.volumes.list()}
 

@@ -13,7 +13,7 @@ import pytest
 from gym_queue.errors import RunnerFailed, SpecNotFound
 from gym_queue.runners.docker.client import Daemon
 from gym_queue.runners.docker.create import ImageFacts
-from gym_queue.runners.docker.image import BUILD_LABEL, REPOSITORY, BuildContext, Images
+from gym_queue.runners.docker.image import BUILD_LABEL, REPOSITORY, BuildContext, Images, build_arguments
 from tests.docker.conftest import make_spec
 
 
@@ -26,8 +26,9 @@ def env_dir(tmp_path: Path, image: str, daemon: Daemon) -> Iterator[Path]:
         f"ARG BASE={image}\nFROM $BASE\nCOPY content /content\nRUN echo once was built\n"
     )
     yield folder
+    context = BuildContext(folder / "Dockerfile", build_arguments(make_spec({})))
     for each in daemon.sdk.images.list(name=REPOSITORY, filters={"dangling": False}):
-        if f"{REPOSITORY}:{BuildContext(folder / 'Dockerfile').digest()}" in each.tags:
+        if f"{REPOSITORY}:{context.digest()}" in each.tags:
             daemon.sdk.images.remove(str(each.id), force=True)
 
 

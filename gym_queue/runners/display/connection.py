@@ -11,6 +11,7 @@ import array
 import os
 import select
 import socket
+import stat
 import struct
 import time
 from collections import deque
@@ -24,8 +25,6 @@ REPLY_TIMEOUT_S = 10.0
 """A server that answers nothing for this long has hung."""
 RETRY_S = 0.02
 """How often to try a server that does not answer yet."""
-MAX_PATH_BYTES = 107
-"""Longest path that a unix socket's address holds (unix(7))."""
 COOKIE_NAME = b"MIT-MAGIC-COOKIE-1"
 
 _ERROR, _REPLY, _GENERIC_EVENT = 0, 1, 35
@@ -279,15 +278,20 @@ def read_cookie(authority: bytes, display: int) -> bytes | None:
 
 
 def connect_to(sock: socket.socket, path: Path) -> None:
-    """Connect to a unix socket whose path may be longer than an address holds."""
-    if len(os.fsencode(path)) <= MAX_PATH_BYTES:
-        sock.connect(str(path))
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    """Connect to a unix socket whose path may be longer than an address holds.
+
+    What is inside a sandbox may put anything in the socket's place: a link to a socket of this host is not followed.
+
+    Raises:
+        OSError: Nothing listens there, or it is no socket.
+    """
+    place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        sock.connect(f"/proc/self/fd/{folder}/{path.name}")
+        if not stat.S_ISSOCK(os.fstat(place).st_mode):
+            raise ConnectionRefusedError(f"{path.name} is not a socket")
+        sock.connect(f"/proc/self/fd/{place}")
     finally:
-        os.close(folder)
+        os.close(place)
 
 
 def _parse_setup(body: bytearray) -> Screen:

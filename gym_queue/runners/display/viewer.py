@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shlex
 import socket
-import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gym_queue.errors import NotSupported, RunnerFailed
+from gym_queue.runners.display.connection import connect_to
 
 START_TIMEOUT_S = 10.0
 RETRY_S = 0.02
@@ -116,18 +115,12 @@ def connect_viewer(path: Path) -> socket.socket:
     Raises:
         OSError: Nothing listens there, or it is no socket.
     """
-    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
-            raise ConnectionRefusedError(f"{path.name} is not a socket")
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            connection.connect(f"/proc/self/fd/{fd}")
-        except BaseException:
-            connection.close()
-            raise
-    finally:
-        os.close(fd)
+        connect_to(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
