@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+ROUNDS := 5
 STAMP  := $(VENV)/.installed
 
 .PHONY: help install demo up test check format images bench bench-desktop constraints clean
@@ -45,7 +46,7 @@ images: ## Build the images of the desktop tests from Debian's packages (needs r
 	tests/images/build.sh x11-lite desktop_env
 
 bench-desktop: install ## Measure desktops in Docker: the rows of docs/desktops.md
-	$(BIN)/python -m bench.desktop
+	$(BIN)/python -m bench.desktop --rounds $(ROUNDS)
 
 constraints: install ## Write constraints.txt from what .venv holds
 	$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
