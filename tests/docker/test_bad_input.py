@@ -136,7 +136,7 @@ def test_a_container_out_of_memory_says_so(make: MakeRunner, x11_image: str) -> 
 def test_a_hook_that_hangs_is_killed_with_its_daemons_and_its_output_is_kept(runner: DockerRunner) -> None:
     with pytest.raises(HookFailed, match=r"ran longer than its 1 s and was killed.*tale"):
         run_hook(runner, "pre_task", ["echo tale; (setsid sleep 987654 &); sleep 987654"], timeout_s=1)
-    assert runner.exec("grep -l 98765[4] /proc/[0-9]*/cmdline", timeout_s=20).output == ""
+    assert runner.exec("grep -ls 98765[4] /proc/[0-9]*/cmdline", timeout_s=20).output == ""
 
 
 def test_what_another_user_was_made_to_run_is_killed_as_well(make: MakeRunner) -> None:
@@ -144,7 +144,7 @@ def test_what_another_user_was_made_to_run_is_killed_as_well(make: MakeRunner) -
     runner.start()
     with pytest.raises(EnvTimeout):
         runner.exec("setpriv --reuid=1234 --clear-groups sleep 987653", timeout_s=1)
-    assert runner.exec("grep -l 98765[3] /proc/[0-9]*/cmdline", timeout_s=20).output == ""
+    assert runner.exec("grep -ls 98765[3] /proc/[0-9]*/cmdline", timeout_s=20).output == ""
 
 
 def test_a_disk_that_is_full_inside_is_the_commands_own_failure(make: MakeRunner) -> None:
