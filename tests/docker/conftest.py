@@ -60,8 +60,16 @@ def _need_image(daemon: Daemon, name: str, target: str) -> str:
 
 def container_names(daemon: Daemon, env_id: str) -> list[str]:
     """Return the names of an environment's containers, running or not."""
-    found = daemon.sdk.containers.list(all=True, filters={"label": f"{ENV}={env_id}"})
-    return [str(each.name) for each in found]
+    return [
+        str(each.name)
+        for name in (env_id, own(env_id))
+        for each in daemon.sdk.containers.list(all=True, filters={"label": f"{ENV}={name}"})
+    ]
+
+
+def own(env_id: str) -> str:
+    """Return the env id as this process' runners bear it: others run the same tests on the same daemon."""
+    return f"{env_id}-{os.getpid()}"
 
 
 def make_spec(fields: Mapping[str, Any]) -> EnvSpec:
@@ -86,7 +94,7 @@ def make(daemon: Daemon, image: str, tmp_path: Path) -> Iterator[MakeRunner]:
         work_dir = tmp_path / f"work{len(made)}"
         work_dir.mkdir()
         spec = make_spec({**({} if "dockerfile" in fields else {"image": image}), **fields})
-        made.append(DockerRunner(RunnerSetup(env_id, spec, env_dir, work_dir, 1)))
+        made.append(DockerRunner(RunnerSetup(own(env_id), spec, env_dir, work_dir, 1)))
         return made[-1]
 
     yield make_runner
