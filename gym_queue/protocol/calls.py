@@ -101,7 +101,7 @@ def env_call(name: str, summary: str, *, method: str = "POST", **fields: Any) ->
     return Call(method=method, path=f"/envs/{{env_id}}/{name}", summary=summary, **fields)
 
 
-SCREEN = {"screen": {"path": "/work/envs/e1/ep/frame_00001.png", "resolution": [1280, 720], "remote": True}}
+SCREEN = {"screen": {"path": "/srv/envs/e1/ep/frame_00001.png", "resolution": [1280, 720], "remote": True}}
 FILE: Schema = {
     "description": "The file's bytes",
     "headers": {
@@ -215,7 +215,7 @@ EPISODE_CALLS = (
         "Where the episode's files are, on the worker.",
         method="GET",
         reply=replies.EpisodeDirReply,
-        reply_example={"episode_dir": "/work/envs/e1/ep"},
+        reply_example={"episode_dir": "/srv/envs/e1/ep"},
     ),
     env_call(
         "session_info",
@@ -263,7 +263,7 @@ FILE_CALLS = (
         body_required=False,
         body_example={"host_snapshot_path": "before.json"},
         reply=replies.SnapshotReply,
-        reply_example={"snapshot_path": "/work/envs/e1/ep/before.json"},
+        reply_example={"snapshot_path": "/srv/envs/e1/ep/before.json"},
         errors=(*FILE_ERRORS, errors.NotSupported),
     ),
     env_call(
