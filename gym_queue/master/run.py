@@ -46,7 +46,7 @@ from gym_queue.protocol.methods import Methods
 from gym_queue.settings import MasterSettings
 from gym_queue.stats.tasks import TaskStats
 from gym_queue.tls import server_context, verify_of
-from gym_queue.web.limits import BodyLimits, DoorLimits
+from gym_queue.web.limits import BodyLimits
 from gym_queue.web.renewal import RenewedCertificate
 from gym_queue.web.rotation import GRACE_S, RotatingToken
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals, shown_host
@@ -210,7 +210,7 @@ class Master:
             verify=self._verify,
             others=access.opens_env,
             methods=Methods(MASTER_CALLS),
-            limits=Limits.of(DoorLimits.of(self._settings)),
+            limits=Limits.of(self._settings),
         )
         gateway.start()
         self._stack.push_async_callback(gateway.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Self
 
 from gym_queue.errors import TooManyConnections
 from gym_queue.settings import ServerSettings
@@ -32,16 +33,14 @@ DEFAULT_BODIES = BodyLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class DoorLimits:
-    """Of connections; a sweep every ``sweep_s`` enforces those of time."""
+class ConnectionLimits:
+    """Of clients' connections; a sweep every ``sweep_s`` enforces those of time."""
 
     sweep_s: float = 1.0
     connections: int = 20_000
     """At once; further ones are hung up on."""
     per_address: int = 8192
     """At once from one address; further ones are told so, and hung up on."""
-    head_bytes: int = 64 << 10
-    """Of a request's line and headers."""
     head_s: float = 10.0
     """Longest a request's head may take to come in."""
     silence_s: float = 60.0
@@ -50,11 +49,9 @@ class DoorLimits:
     """Longest a request's body may take to come in, unless it is a file."""
     idle_s: float = 75.0
     """Longest a connection may stay without a request."""
-    drain_s: float = 2.0
-    """How long a client that was refused is listened to, so that it gets to read why."""
 
     @classmethod
-    def of(cls, settings: ServerSettings) -> DoorLimits:
+    def of(cls, settings: ServerSettings) -> Self:
         """Return those of a program's settings."""
         return cls(
             connections=settings.max_connections,
@@ -63,6 +60,16 @@ class DoorLimits:
             silence_s=settings.silence_timeout_s,
             body_s=settings.body_timeout_s,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DoorLimits(ConnectionLimits):
+    """Of connections to an app."""
+
+    head_bytes: int = 64 << 10
+    """Of a request's line and headers."""
+    drain_s: float = 2.0
+    """How long a client that was refused is listened to, so that it gets to read why."""
 
 
 def is_stream(path: str) -> bool:
