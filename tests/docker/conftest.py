@@ -63,7 +63,9 @@ def container_names(daemon: Daemon, env_id: str) -> list[str]:
     return [
         str(each.name)
         for name in (env_id, own(env_id))
-        for each in daemon.sdk.containers.list(all=True, filters={"label": f"{ENV}={name}"})
+        for each in daemon.sdk.containers.list(
+            all=True, filters={"label": f"{ENV}={name}"}, ignore_removed=True
+        )
     ]
 
 

@@ -123,9 +123,6 @@ def test_a_container_that_somebody_removed_says_so(runner: DockerRunner, daemon:
         runner.exec("true", timeout_s=20)
 
 
-@pytest.mark.xfail(
-    strict=False, reason="the daemon does not tell of every oom: the cgroup's own count is to be read"
-)
 def test_a_container_out_of_memory_says_so(make: MakeRunner, x11_image: str) -> None:
     runner = make(image=x11_image, observation=SCREEN, resources={"mem_gb": 0.1, "net": False})
     runner.start()

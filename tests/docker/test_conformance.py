@@ -15,12 +15,12 @@ from tests.docker.conftest import container_names, make_spec
 
 
 def commands_inside(daemon: Daemon, env_id: str) -> list[str]:
-    found = daemon.sdk.containers.list(filters={"label": f"{ENV}={env_id}"})
+    found = daemon.sdk.containers.list(filters={"label": f"{ENV}={env_id}"}, ignore_removed=True)
     return [" ".join(process[-1:]) for each in found for process in each.top()["Processes"]]
 
 
 def kill(daemon: Daemon, env_id: str) -> None:
-    for each in daemon.sdk.containers.list(filters={"label": f"{ENV}={env_id}"}):
+    for each in daemon.sdk.containers.list(filters={"label": f"{ENV}={env_id}"}, ignore_removed=True):
         each.kill()
 
 

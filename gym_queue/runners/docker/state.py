@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from docker.errors import NotFound
@@ -13,6 +14,7 @@ from gym_queue.errors import RunnerFailed, RunnerUnavailable
 from gym_queue.runners.docker.client import Daemon, translated
 
 LOG_LINES = 20
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,34 @@ def explain_end(daemon: Daemon, container: Container) -> RunnerFailed | None:
 
 
 def ran_out_of_memory(daemon: Daemon, container: Container) -> bool:
-    """Whether the kernel killed something in the container for want of memory; False when the daemon can't say."""
+    """Whether the kernel killed something in the container for want of memory; False when nobody can say.
+
+    A container that runs is asked for the kernel's own count; of one that has ended only the daemon's events are
+    left, of which it keeps the last 256 of all containers.
+    """
+    count = _count_kills(int((container.attrs.get("State") or {}).get("Pid") or 0))
+    return count > 0 if count is not None else _tells_of_oom(daemon, container)
+
+
+def _count_kills(pid: int) -> int | None:
+    """Return how often the kernel killed in the memory cgroup of a process (cgroups(7)); None when it cannot be read."""
+    try:
+        lines = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+        v1 = next((path for _, kinds, path in lines if "memory" in kinds.split(",")), None)
+        v2 = next((path for _, kinds, path in lines if not kinds), "/")
+        file = CGROUPS / f"memory{v1}/memory.oom_control" if v1 else CGROUPS / f"{v2[1:]}/memory.events"
+        fields = dict(line.split() for line in file.read_text().splitlines())
+        return int(fields["oom_kill"])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _tells_of_oom(daemon: Daemon, container: Container) -> bool:
     filters = {"container": container.id, "event": "oom"}
+    until: Any = f"{time.time():.6f}"  # whole seconds, as the SDK's type has it, would leave out the last one
     try:
         with translated("the container's events cannot be read"):
-            found = list(daemon.sdk.events(since=0, until=int(time.time()), filters=filters))
+            found = list(daemon.sdk.events(since=0, until=until, filters=filters))
     except (RunnerFailed, RunnerUnavailable):
         return False
     return bool(found)
