@@ -53,7 +53,9 @@ def has_children() -> bool:
     return True
 
 
-def find_processes(env_id: str, *, roots: Collection[int] = ()) -> list[psutil.Process]:
+def find_processes(
+    env_id: str, *, roots: Collection[int] = (), sessions: Collection[int] = ()
+) -> list[psutil.Process]:
     """Return the live processes that carry the env's mark, and the descendants of those and of ``roots``.
 
     A subreaper, as every environment's own process is one, looks only below itself: they cannot be elsewhere.
@@ -62,15 +64,20 @@ def find_processes(env_id: str, *, roots: Collection[int] = ()) -> list[psutil.P
     Args:
         env_id: The value of GYM_ENV_ID to look for.
         roots: Pids that belong to the env as well, with all their descendants.
+        sessions: Sessions that belong to the env, by the pid that leads or led them.
     """
     children: defaultdict[int, list[psutil.Process]] = defaultdict(list)
     todo: list[psutil.Process] = []
     for process in _below() if is_subreaper() else psutil.process_iter():
         try:
             children[process.ppid()].append(process)
-            if process.pid in roots or process.environ().get(ENV_MARK) == env_id:
+            if (
+                process.pid in roots
+                or process.environ().get(ENV_MARK) == env_id
+                or (sessions and os.getsid(process.pid) in sessions)
+            ):
                 todo.append(process)
-        except psutil.Error:
+        except (psutil.Error, ProcessLookupError):
             continue  # gone, a zombie, or another user's
     found: dict[int, psutil.Process] = {}
     while todo:
@@ -103,9 +110,10 @@ def sweep(env_id: str, *, timeout_s: float, roots: Collection[int] = ()) -> int:
     deadline = time.monotonic() + timeout_s
     found = find_processes(env_id, roots=roots)
     seen = {process.pid for process in found}
+    sessions = _sessions_led_by(found)  # a child that was being born has neither mark nor parent afterwards
     _send(found, signal.SIGHUP)
     psutil.wait_procs(found, timeout=min(HANGUP_WAIT_S, timeout_s))
-    while found := find_processes(env_id, roots=roots):
+    while found := find_processes(env_id, roots=roots, sessions=sessions):
         seen.update(process.pid for process in found)
         _send(found, signal.SIGKILL)
         left_s = deadline - time.monotonic()
@@ -114,6 +122,17 @@ def sweep(env_id: str, *, timeout_s: float, roots: Collection[int] = ()) -> int:
             break
         psutil.wait_procs(found, timeout=min(0.5, left_s))
     return len(seen)
+
+
+def _sessions_led_by(processes: Collection[psutil.Process]) -> set[int]:
+    led = set()
+    for process in processes:
+        try:
+            if os.getsid(process.pid) == process.pid:
+                led.add(process.pid)
+        except OSError:
+            continue
+    return led
 
 
 def kill_session(leader_pid: int) -> None:

@@ -21,16 +21,27 @@ pytestmark = pytest.mark.needs("redis-server")
 @pytest.fixture
 def rediss(certificates: Certificates, tmp_path: Path) -> Iterator[str]:
     """The URL of a Redis that serves TLS alone."""
-    with bind("127.0.0.1", 0) as bound:
-        port = bound.getsockname()[1]
     files, log = certificates.good, tmp_path / "log"
     tls = ["--tls-cert-file", str(files.certfile), "--tls-key-file", str(files.keyfile)]
     ca = ["--tls-ca-cert-file", str(files.ca), "--tls-auth-clients", "no"]
-    where = ["--port", "0", "--tls-port", str(port), "--dir", str(tmp_path), "--logfile", str(log)]
-    with subprocess.Popen(["redis-server", *where, *tls, *ca, "--save", ""]) as process:
-        wait_until(lambda: log.exists() and "Ready to accept" in log.read_text())
-        yield f"rediss://127.0.0.1:{port}/0"
-        process.terminate()
+    where = ["--dir", str(tmp_path), "--logfile", str(log), "--save", ""]
+    for _ in range(5):  # another program may take the port before Redis does, which then ends
+        with bind("127.0.0.1", 0) as bound:
+            port = bound.getsockname()[1]
+        ports = ["--port", "0", "--tls-port", str(port)]
+        with subprocess.Popen(["redis-server", *where, *ports, *tls, *ca]) as process:
+            try:
+                wait_until(lambda: process.poll() is not None or is_ready(log))
+                if process.poll() is None:
+                    yield f"rediss://127.0.0.1:{port}/0"
+                    return
+            finally:
+                process.terminate()
+    pytest.fail(f"Redis did not start: {log.read_text()[-1000:]}")
+
+
+def is_ready(log: Path) -> bool:
+    return log.exists() and "Ready to accept" in log.read_text()
 
 
 def connect(url: str, ca: Path | None) -> None:

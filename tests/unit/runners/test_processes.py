@@ -27,6 +27,18 @@ def test_a_sweep_ends_marked_processes_and_their_unmarked_children_but_not_other
         process.communicate()
 
 
+def test_a_sweep_ends_what_lost_its_parent_and_its_mark_but_not_its_session() -> None:
+    mark = f"session-{os.getpid()}"
+    script = "trap '' HUP; (env -i sleep 97534 & echo); sleep 97535 & wait"
+    leader = subprocess.Popen(
+        ["sh", "-c", script], env=os.environ | {ENV_MARK: mark}, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert leader.stdout is not None
+    leader.stdout.readline()
+    assert sweep(mark, timeout_s=10) == 3
+    leader.communicate()  # ends when nobody holds its output
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 def test_a_subreaper_finds_daemons_that_dropped_their_mark() -> None:
     code = (
