@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 ROUNDS := 5
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install demo up test check format images bench bench-desktop constraints clean
+.PHONY: help install demo up test check format images bench bench-overview bench-desktop constraints clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1	/' | expand -t 22
@@ -44,6 +44,9 @@ bench: install ## Measure the rows of docs/performance.md (see python -m bench -
 
 images: ## Build the images of the desktop tests from Debian's packages (needs root, Docker, debootstrap)
 	tests/images/build.sh x11-lite desktop_env
+
+bench-overview: install ## Measure what twenty browsers on the dashboard cost a master of a thousand workers
+	$(BIN)/python -m bench.overview
 
 bench-desktop: install ## Measure desktops in Docker: the rows of docs/desktops.md
 	$(BIN)/python -m bench.desktop --rounds $(ROUNDS)

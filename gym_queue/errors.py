@@ -14,6 +14,7 @@ GymQueueError                     internal             500
 │   ├── EnvNotFound               env_not_found        404
 │   ├── SpecNotFound              spec_not_found       404
 │   ├── PathNotFound              path_not_found       404
+│   ├── TaskNotFound              task_not_found       404
 │   └── WorkerNotFound            worker_not_found     404
 ├── MethodNotAllowed              method_not_allowed   405
 ├── RequestTimeout                request_timeout      408
@@ -152,6 +153,12 @@ class PathNotFound(NotFound):
     """No such file in the environment or its episode folder."""
 
     code = "path_not_found"
+
+
+class TaskNotFound(NotFound):
+    """No task of this id is kept."""
+
+    code = "task_not_found"
 
 
 class WorkerNotFound(NotFound):

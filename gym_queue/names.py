@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+REQUEST_HEADER = "gym_request_id"
+"""Of a task's message: the id of the request that it is part of."""
 RUNNERS: Mapping[str, str] = {
     "local": "LocalRunner",
     "docker": "DockerRunner",

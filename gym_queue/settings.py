@@ -6,6 +6,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 from pydantic import Field, SecretStr
@@ -93,6 +94,8 @@ class MasterSettings(ServerSettings):
     metrics_token: SecretStr | None = None
     """Opens ``/metrics`` alone; None leaves that to the cluster token."""
     log_level: str = "INFO"
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """How log lines are written; auto: text when standard error is a terminal, else JSON."""
 
 
 class WorkerSettings(ServerSettings):
@@ -172,8 +175,16 @@ class WorkerSettings(ServerSettings):
     """What checkpoints may take, in GiB; the least recently used go first."""
     cache_max_age_days: float = Field(30.0, gt=0)
     """How long a checkpoint may lie unused."""
+    episodes_dir: Path | None = None
+    """Where finished episodes are kept, by host and worker; None is in the user's cache folder."""
+    keep_episodes: int = Field(200, ge=0, le=100_000)
+    """Finished episodes that are kept, the latest; 0 keeps none."""
+    episodes_gb: float = Field(5.0, ge=0, le=1_000_000)
+    """What they may take, in GiB."""
     no_auth: bool = False
     log_level: str = "INFO"
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """How log lines are written; auto: text when standard error is a terminal, else JSON."""
 
 
 class ClientSettings(TlsSettings):
@@ -206,6 +217,11 @@ def tokens_path() -> Path:
 def checkpoints_path() -> Path:
     """Return the folder where this user's workers, on this host, keep their checkpoints."""
     return WorkerSettings().checkpoint_dir or Path(platformdirs.user_cache_dir(APP_NAME)) / "checkpoints"
+
+
+def episodes_path() -> Path:
+    """Return the folder where this user's workers keep finished episodes."""
+    return WorkerSettings().episodes_dir or Path(platformdirs.user_cache_dir(APP_NAME)) / "episodes"
 
 
 def find_token() -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("GYM_ANYTHING_WORKER_CHECKPOINT_DIR", tempfile.mkdtemp(prefix="gym-queue-checkpoints-"))
+os.environ.setdefault("GYM_ANYTHING_WORKER_EPISODES_DIR", tempfile.mkdtemp(prefix="gym-queue-episodes-"))
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")  # a busy machine is slow at times: that is no finding
 

@@ -44,6 +44,8 @@ class Listener:
         self._failures_in_a_row = 0
         self.on_reconnect: Callable[[], None] = lambda: None
         """Called on the thread once messages are seen again after the broker was away."""
+        self.error: str | None = None
+        """Why it has no connection; None while it has one, and before the first try."""
         self.outages = 0
         """How often the broker was lost."""
         self.dropped = 0
@@ -101,6 +103,7 @@ class Listener:
         with self._make_consumer(connection):
             was_away, self._failures_in_a_row = self._failures_in_a_row > 0, 0
             self._consuming.set()
+            self.error = None
             if was_away:
                 logger.info("%s is connected to the broker again", self._name)
                 self.guard(self.on_reconnect)
@@ -113,6 +116,7 @@ class Listener:
     def _note_outage(self, error: BaseException) -> None:
         if self._stopping.is_set():
             return
+        self.error = str(error) or type(error).__name__
         if not self._failures_in_a_row:
             self.outages += 1
             logger.warning(

@@ -19,8 +19,8 @@ def queue_length(app: celery.Celery, name: str) -> int:
     Raises:
         BrokerUnavailable: The broker does not answer.
     """
-    with broker_errors(app), _connected(app) as connection:
-        return _length(connection, name)
+    with broker_errors(app), connected(app) as connection:
+        return length_of(connection, name)
 
 
 def delete_queue(app: celery.Celery, name: str) -> int:
@@ -37,11 +37,12 @@ def delete_queue(app: celery.Celery, name: str) -> int:
 
 def delete_queues(app: celery.Celery, names: Iterable[str]) -> int:
     """Delete a dead worker's queues on one connection; see delete_queue."""
-    with broker_errors(app), _connected(app) as connection:
+    with broker_errors(app), connected(app) as connection:
         return sum(_delete(app, connection, name) for name in names)
 
 
-def _connected(app: celery.Celery) -> Connection:
+def connected(app: celery.Celery) -> Connection:
+    """Return a connection that has been made; it is the caller's to release."""
     connection = app.connection_for_write()
     try:
         connection.ensure_connection(**CONNECT_ONCE)
@@ -51,7 +52,8 @@ def _connected(app: celery.Celery) -> Connection:
     return connection
 
 
-def _length(connection: Connection, name: str) -> int:
+def length_of(connection: Connection, name: str) -> int:
+    """Return how many messages wait in a queue; 0 when there is no such queue."""
     channel: Any
     with connection.channel() as channel:
         if isinstance(channel, VirtualChannel):

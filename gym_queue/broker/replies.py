@@ -15,6 +15,11 @@ OnReply = Callable[[str, str, object, str | None], None]
 """Called with task id, state, result, traceback."""
 
 
+def reply_queue(master_id: str) -> str:
+    """Return the name of the queue that a master's replies come on."""
+    return f"gym_queue.replies.{master_id}"
+
+
 class ReplyListener(Listener):
     """Hands on each state that workers report: STARTED, then SUCCESS, FAILURE, RETRY or REVOKED.
 
@@ -30,7 +35,7 @@ class ReplyListener(Listener):
 
     def __init__(self, app: celery.Celery, master_id: str, on_reply: OnReply) -> None:
         super().__init__(app, "gym-queue-replies", self._make)
-        self.queue_name = f"gym_queue.replies.{master_id}"
+        self.queue_name = reply_queue(master_id)
         self._on_reply = on_reply
 
     def _make(self, connection: Connection) -> Consumer:

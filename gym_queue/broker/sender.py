@@ -12,10 +12,13 @@ import celery
 from kombu.pools import ProducerPool
 
 from gym_queue.broker.errors import broker_errors, broker_unavailable
+from gym_queue.log import current_id
+from gym_queue.names import REQUEST_HEADER
+from gym_queue.tracing import Trace, current
 
 THREADS = 2
 HIDDEN = "(hidden)"
-"""Shown for a task's arguments in events and logs: some are secrets."""
+"""Shown for a task's arguments in events and logs, unless the sender says what may be: some are secrets."""
 
 
 class Sender:
@@ -34,7 +37,14 @@ class Sender:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="gym-queue-sender")
 
     async def send(
-        self, name: str, kwargs: Mapping[str, Any], *, task_id: str, queue: str, reply_to: str
+        self,
+        name: str,
+        kwargs: Mapping[str, Any],
+        *,
+        task_id: str,
+        queue: str,
+        reply_to: str,
+        shown: str = HIDDEN,
     ) -> None:
         """Send one task.
 
@@ -44,13 +54,16 @@ class Sender:
             task_id: Its id; replies carry it.
             queue: The queue it goes to, made if need be.
             reply_to: The queue that its states go to, ReplyListener.queue_name.
+            shown: What events and logs show of its arguments: no secrets.
 
         Raises:
             BrokerUnavailable: The broker did not take it in time. One that hangs may still get it: a task
                 sent again must carry the same id, and its worker must take it once.
         """
         deadline = time.monotonic() + self._timeout_s
-        job = self._threads.submit(self._publish, deadline, name, kwargs, task_id, queue, reply_to)
+        job = self._threads.submit(
+            self._publish, deadline, name, kwargs, task_id, queue, reply_to, shown, _told()
+        )
         try:
             async with asyncio.timeout(self._timeout_s):
                 await asyncio.wrap_future(job)
@@ -64,7 +77,15 @@ class Sender:
         self._connections.force_close_all()
 
     def _publish(
-        self, deadline: float, name: str, kwargs: Mapping[str, Any], task_id: str, queue: str, reply_to: str
+        self,
+        deadline: float,
+        name: str,
+        kwargs: Mapping[str, Any],
+        task_id: str,
+        queue: str,
+        reply_to: str,
+        shown: str,
+        trace: Trace,
     ) -> None:
         # Below Celery's send_task, which would also make a reply queue for each of these threads, that no one
         # reads, retrying for ever while the broker is away.
@@ -78,13 +99,25 @@ class Sender:
             kwargs=kwargs,
             reply_to=reply_to,
             create_sent_event=True,
-            argsrepr=HIDDEN,
-            kwargsrepr=HIDDEN,
+            argsrepr="()",
+            kwargsrepr=shown,
         )
         with broker_errors(self._app), self._producers.acquire(block=True, timeout=left_s) as producer:
             amqp.send_task_message(
-                producer, name, message, queue=queue, retry=True, retry_policy=_retry_policy(left_s)
+                producer,
+                name,
+                message,
+                queue=queue,
+                retry=True,
+                retry_policy=_retry_policy(left_s),
+                headers=dict(trace),
             )
+
+
+def _told() -> Trace:
+    """Return what a task tells its worker of the request that it is part of."""
+    request_id = current_id("request_id")
+    return current() if request_id is None else {**current(), REQUEST_HEADER: request_id}
 
 
 def _retry_policy(left_s: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from gym_queue.benchmark.config import BenchmarkConfig
 from gym_queue.benchmark.results import exit_code
 from gym_queue.benchmark.run import run_benchmark
 from gym_queue.cli.common import dashboard_link
-from gym_queue.log import configure_logging
+from gym_queue.log import VARIABLE, LogFormat, configure_logging
 from gym_queue.settings import APP_NAME, DEFAULT_MASTER_PORT, find_or_make_token
 from gym_queue.testing import Fleet, FleetSetup
 from gym_queue.tls import TlsFiles
@@ -73,6 +74,9 @@ def up(
         port=port,
         grace_s=grace,
         quiet=False,
+        variables={
+            VARIABLE: os.environ.get(VARIABLE) or LogFormat.TEXT
+        },  # all of them in one place, for people
         master_arguments=(*_flags(files), *(("--auto-port",) if auto_port else ())),
         worker_arguments=_flags(files),
     )

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from gym_queue.cli import bench, cache, chaos, cluster, draining, envs, status, stress, token, validate
+from gym_queue.cli import (
+    bench,
+    cache,
+    chaos,
+    cluster,
+    draining,
+    envs,
+    logs,
+    status,
+    stress,
+    token,
+    top,
+    validate,
+)
 from gym_queue.cli.common import run_typer
 from gym_queue.version import __version__
 
@@ -40,9 +53,11 @@ app.command("validate")(validate.validate)
 app.command("benchmark")(bench.benchmark)
 app.command("agents")(bench.agents)
 app.command("status")(status.status)
+app.command("top")(top.top)
 app.command("drain")(draining.drain)
 app.command("undrain")(draining.undrain)
 app.command("stress")(stress.stress)
+app.command("logs")(logs.logs)
 app.add_typer(token.app, name="token")
 app.add_typer(cache.app, name="cache")
 app.command("chaos")(chaos.chaos)

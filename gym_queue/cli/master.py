@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+
 import typer
 from pydantic import SecretStr
 
@@ -11,13 +14,15 @@ from gym_queue.cli.common import run_typer, settings_of
 from gym_queue.cli.supervised import follow_parent, tell_ready
 from gym_queue.dashboard.pages import OPEN_PATHS, add_pages
 from gym_queue.errors import RequestInvalid
-from gym_queue.log import configure_logging
+from gym_queue.log import LogFormat, configure_logging
 from gym_queue.master.access import Keyring
 from gym_queue.master.run import run_master
 from gym_queue.master.tokens import NamedTokens, TokenFile
 from gym_queue.settings import MasterSettings, find_or_make_token, find_token, token_path, tokens_path
 from gym_queue.web.auth import same_token
 from gym_queue.web.rotation import RotatingToken
+
+logger = logging.getLogger("gym_queue.cli.master")  # __name__ is __main__ when it is the program
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -44,13 +49,14 @@ def serve(
     metrics_token: options.MetricsToken = None,
     no_auth: options.NoAuth = False,
     log_level: options.Level = None,
+    log_format: options.Format = None,
 ) -> None:
     """Route environments to workers: creates through Celery, calls straight to the worker.
 
     Example: gym-anything-master --host 0.0.0.0 --port 5800
     """
     settings = settings_of(MasterSettings, locals())
-    configure_logging(settings.log_level)
+    is_json = configure_logging(settings.log_level, form=settings.log_format) is LogFormat.JSON
     if settings.broker_url is not None:
         check_broker_url(settings.broker_url)
     follow_parent()
@@ -64,7 +70,9 @@ def serve(
         secret,
         add_pages=lambda web: add_pages(web, check_token=check),
         open_paths=OPEN_PATHS,
-        on_ready=lambda url: _announce(url, no_auth=settings.no_auth, own_token=bool(token)),
+        on_ready=lambda url: _announce(
+            url, _log if is_json else _print, no_auth=settings.no_auth, own_token=bool(token)
+        ),
         keys=keys,
     )
 
@@ -96,13 +104,21 @@ def _metrics_token(given: SecretStr | None, worker_token: str | None) -> str | N
     return token
 
 
-def _announce(url: str, *, no_auth: bool, own_token: bool) -> None:
-    typer.echo(f"master at {url}, dashboard at {url}/dashboard", err=True)
+def _announce(url: str, say: Callable[[str], None], *, no_auth: bool, own_token: bool) -> None:
+    say(f"master at {url}, dashboard at {url}/dashboard")
     if no_auth:
-        typer.echo("warning: --no-auth: whoever reaches this port can run programs on every worker", err=True)
+        say("warning: --no-auth: whoever reaches this port can run programs on every worker")
     else:
-        typer.echo(f"token: {'as given' if own_token else token_path()}", err=True)
+        say(f"token: {'as given' if own_token else token_path()}")
     tell_ready(url)
+
+
+def _log(sentence: str) -> None:
+    logger.info("%s", sentence)
+
+
+def _print(sentence: str) -> None:
+    typer.echo(sentence, err=True)
 
 
 def main() -> None:

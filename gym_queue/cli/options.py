@@ -10,6 +10,8 @@ import typer
 
 from gym_queue.cli.common import LogLevel
 from gym_queue.errors import RequestInvalid
+from gym_queue.log import VARIABLE as LOG_FORMAT_VARIABLE
+from gym_queue.log import LogFormat
 
 TOKEN_VARIABLE = "GYM_ANYTHING_TOKEN"  # noqa: S105  a variable's name
 
@@ -69,6 +71,15 @@ Expires = Annotated[
 NoAuth = Annotated[bool, typer.Option("--no-auth", help="Serve callers without a token.")]
 Level = Annotated[
     LogLevel | None, typer.Option(case_sensitive=False, help="How much to log: INFO when not given.")
+]
+
+Format = Annotated[
+    LogFormat | None,
+    typer.Option(
+        envvar=LOG_FORMAT_VARIABLE,
+        case_sensitive=False,
+        help="How to log: text, json, or auto: text on a terminal, else JSON.",
+    ),
 ]
 
 SslCertfile = Annotated[
@@ -200,3 +211,11 @@ CacheMaxGb = Annotated[float | None, typer.Option(help="GiB that checkpoints may
 CacheMaxAgeDays = Annotated[
     float | None, typer.Option(help="Days a checkpoint may lie unused: 30 when not given.")
 ]
+EpisodesDir = Annotated[
+    Path | None,
+    typer.Option(help="Where finished episodes are kept; in the user's cache folder when not given."),
+]
+KeepEpisodes = Annotated[
+    int | None, typer.Option(help="Finished episodes to keep, 0 for none: 200 when not given.")
+]
+EpisodesGb = Annotated[float | None, typer.Option(help="GiB that they may take: 5 when not given.")]

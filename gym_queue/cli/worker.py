@@ -12,7 +12,7 @@ from gym_queue.cli.supervised import follow_parent, tell_ready
 from gym_queue.log import configure_logging
 from gym_queue.settings import WorkerSettings, find_or_make_token, find_token, token_path
 from gym_queue.web.rotation import RotatingToken
-from gym_queue.worker.run import run_worker
+from gym_queue.worker.run import make_worker_id, run_worker
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,9 @@ def serve(
     checkpoint_dir: options.CheckpointDir = None,
     cache_max_gb: options.CacheMaxGb = None,
     cache_max_age_days: options.CacheMaxAgeDays = None,
+    episodes_dir: options.EpisodesDir = None,
+    keep_episodes: options.KeepEpisodes = None,
+    episodes_gb: options.EpisodesGb = None,
     ssl_certfile: options.SslCertfile = None,
     ssl_keyfile: options.SslKeyfile = None,
     ssl_ca: options.SslCa = None,
@@ -56,6 +59,7 @@ def serve(
     worker_token: options.WorkerToken = None,
     no_auth: options.NoAuth = False,
     log_level: options.Level = None,
+    log_format: options.Format = None,
 ) -> None:
     """Run environments on this machine, for a master or alone.
 
@@ -66,7 +70,9 @@ def serve(
 
 
 def _run(settings: WorkerSettings, token: str | None) -> None:
-    configure_logging(settings.log_level)
+    worker_id = settings.worker_id or make_worker_id()
+    settings = settings.model_copy(update={"worker_id": worker_id})
+    configure_logging(settings.log_level, form=settings.log_format, ids={"worker_id": worker_id})
     follow_parent()
     if settings.skip_kvm_check:
         logger.warning("--skip-kvm-check is deprecated: use --skip-preflight")

@@ -11,6 +11,7 @@ import httptools
 from gym_queue.client.calls import Call
 from gym_queue.client.replies import Reply
 from gym_queue.errors import RequestInvalid
+from gym_queue.tracing import of_caller
 from gym_queue.version import __version__
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -94,6 +95,7 @@ def write_request(origin: Origin, call: Call, request_id: str, file_bytes: int |
     query = f"?{urlencode(call.query)}" if call.query else ""
     body = call.body or b""
     own = f"Accept: {call.accept}\r\nX-Request-ID: {request_id}\r\n"
+    own += "".join(f"{name}: {value}\r\n" for name, value in of_caller().items())
     if call.key is not None:
         own += f"Idempotency-Key: {call.key}\r\n"
     if call.body is not None:

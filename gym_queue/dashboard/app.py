@@ -1,104 +1,105 @@
-"""The dashboard as a program of its own: the same page, and a read-only view of a master elsewhere."""
+"""The dashboard as a program of its own: the same page, over one or several masters elsewhere."""
 
 from __future__ import annotations
 
-import httpx
+import re
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gym_queue.dashboard.pages import OPEN_PATHS, add_pages
-from gym_queue.errors import BadReply, MasterUnreachable
-from gym_queue.tls import TlsFiles, explain, verify_of
+from gym_queue.dashboard.relay import MasterRelay
+from gym_queue.dashboard.sockets import Sockets
+from gym_queue.errors import Forbidden, NotFound
 from gym_queue.version import __version__
 from gym_queue.web.attempts import Attempts, AttemptsMiddleware
-from gym_queue.web.auth import TokenMiddleware, same_token
-from gym_queue.web.errors import install_error_handlers
+from gym_queue.web.auth import TokenMiddleware, bearer_token, is_page_call, same_token
+from gym_queue.web.bodylimit import BodyLimitMiddleware
+from gym_queue.web.errors import error_reply, install_error_handlers
+from gym_queue.web.limits import BodyLimits
 from gym_queue.web.requestid import RequestIdMiddleware
 
-READ_PATHS = ("/workers/list", "/queue", "/api/tasks", "/envs/list")
-"""All that is asked of the master, by GET."""
-MASTER_HEADER = "X-Gym-Queue-Master"
-"""Tells the page the master's URL, which is not its own."""
-READ_TIMEOUT_S = 4.0
-"""Shorter than the page's own patience, so that it learns the reason."""
+BODY_BYTES = 64 << 10
+"""Of any call: those that are handed on name an environment or a worker, and little else."""
+LOGIN = "/dashboard/login"
+_BELOW = re.compile(rb"/m/([0-9]{1,4})(/[!-~]*)")
 
 
-class MasterReader:
-    """Reads what the page shows from a master.
-
-    Args:
-        master_url: Its URL, without credentials.
-        token: Sent to the master, and to nobody else; None sends none.
-        tls: What an https master is verified by.
-
-    Raises:
-        StartupFailed: A file of ``tls`` cannot be used.
-    """
-
-    def __init__(self, master_url: str, token: str | None, *, tls: TlsFiles | None = None) -> None:
-        self.url = master_url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        verify = verify_of(tls or TlsFiles())
-        self._client = httpx.AsyncClient(
-            headers=headers, timeout=READ_TIMEOUT_S, trust_env=False, verify=verify
-        )
-
-    async def read(self, path: str) -> bytes:
-        """Return the JSON that the master answers.
-
-        Raises:
-            MasterUnreachable: It does not answer.
-            BadReply: It refuses the token, or answers something else than JSON.
-        """
-        try:
-            reply = await self._client.get(self.url + path)
-        except httpx.HTTPError as error:
-            reason = explain(error) or str(error) or type(error).__name__
-            raise MasterUnreachable(
-                f"the master at {self.url} does not answer ({reason}): is it running, and is --master-url right?"
-            ) from error
-        if reply.status_code == 401:
-            # Not handed on as a 401: the browser's token is right, this program's is not.
-            raise BadReply(f"the master at {self.url} refuses this dashboard's token: start it with --token")
-        if reply.status_code != 200 or not reply.headers.get("content-type", "").startswith(
-            "application/json"
-        ):
-            raise BadReply(
-                f"GET {path} of {self.url} answered {reply.status_code} where JSON was due: is it a master?"
-            )
-        return reply.content
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
-
-
-def make_dashboard_app(master: MasterReader, *, access_token: str | None) -> ASGIApp:
+def make_dashboard_app(masters: tuple[MasterRelay, ...], *, access_token: str | None) -> ASGIApp:
     """Return the standalone dashboard's ASGI app.
 
     Args:
-        master: Where its data come from.
-        access_token: What its own callers must show; None lets everybody in.
+        masters: Where its data come from, the first one first.
+        access_token: What its own callers must show; None lets everybody in, to read.
     """
     app = FastAPI(title="Gym Queue dashboard", version=__version__)
     install_error_handlers(app)
     add_pages(
         app, check_token=None if access_token is None else lambda given: same_token(given, access_token)
     )
+    _add_calls(app, masters)
+    check = None if access_token is None else lambda _path, given: same_token(given, access_token)
+    attempts = Attempts()
+    limited = BodyLimitMiddleware(_OwnPages(app), BodyLimits(BODY_BYTES, BODY_BYTES))
+    guarded = TokenMiddleware(limited, check=check, open_paths=OPEN_PATHS)
+    told = RequestIdMiddleware(AttemptsMiddleware(guarded, attempts))
+    return Sockets(told, masters, check=check, attempts=attempts)
 
+
+class _OwnPages:
+    """Refuses calls that act to who is neither this server's own page nor shows a token as a header.
+
+    With a token asked the cookie is judged so already; without one, any page of any site could act in its place.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD") and scope["path"] != LOGIN:
+            headers = Request(scope).headers
+            if bearer_token(headers) is None and not is_page_call(headers):
+                refused = Forbidden(
+                    "the call is not of this dashboard's page: act from there, or at the master"
+                )
+                await error_reply(refused, scope.get("request_id"))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _add_calls(app: FastAPI, masters: tuple[MasterRelay, ...]) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
-        """Whether the dashboard serves, whatever its master does."""
+        """Whether the dashboard serves, whatever its masters do."""
         return {"status": "healthy", "role": "dashboard"}
 
-    async def relay(request: Request) -> Response:
-        """What the master answers to the same call."""
-        content = await master.read(request.url.path)
-        headers = {MASTER_HEADER: master.url, "Cache-Control": "no-store"}
-        return Response(content, media_type="application/json", headers=headers)
+    @app.get("/api/masters")
+    async def list_masters() -> list[dict[str, str]]:
+        """The masters, and below which address each one's calls are."""
+        return [{"name": each.name, "url": each.url, "base": f"/m/{at}"} for at, each in enumerate(masters)]
 
-    for path in READ_PATHS:
-        app.add_api_route(path, relay, methods=["GET"])
-    check = None if access_token is None else lambda _path, given: same_token(given, access_token)
-    guarded = TokenMiddleware(app, check=check, open_paths=OPEN_PATHS)
-    return RequestIdMiddleware(AttemptsMiddleware(guarded, Attempts()))
+    @app.get("/m/{index}/api/me")
+    async def me(request: Request) -> dict[str, Any]:
+        """Who this dashboard is to a master, and whether its page may act."""
+        master, _ = _named(masters, request)
+        return await master.me(request.scope.get("request_id"))
+
+    @app.api_route("/m/{rest:path}", methods=["GET", "HEAD", "POST"], include_in_schema=False)
+    async def relay(request: Request) -> Response:
+        """What a master answers to the same call."""
+        master, path = _named(masters, request)
+        return await master.relay(request, path)
+
+
+def _named(masters: tuple[MasterRelay, ...], request: Request) -> tuple[MasterRelay, str]:
+    """Return the master that a call is for, and the path there, as it was written: nothing is decoded.
+
+    Raises:
+        NotFound: There is no such master.
+    """
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    found = _BELOW.fullmatch(raw.partition(b"?")[0])
+    if found is None or int(found[1]) >= len(masters):
+        raise NotFound(f"{request.scope['path'][:200]} names no master: see /api/masters")
+    return masters[int(found[1])], found[2].decode("ascii")

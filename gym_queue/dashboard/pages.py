@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
-from gym_queue.errors import TooLarge, Unauthorized
+from gym_queue.errors import MethodNotAllowed, NotFound, TooLarge, Unauthorized
 from gym_queue.protocol.login import Login
 from gym_queue.protocol.parse import parse_body
 from gym_queue.web.auth import COOKIE
 
 STATIC = Path(__file__).parent / "static"
-ASSETS = {
-    "/dashboard/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/dashboard/style.css": ("style.css", "text/css; charset=utf-8"),
+SHELL = "index.html"
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
 }
-"""Path → file in STATIC, media type."""
-OPEN_PATHS: frozenset[str] = frozenset({"/", "/dashboard", "/dashboard/login", "/health", *ASSETS})
+"""What browsers insist on; all else (licences, notes) is text."""
+ASSETS: frozenset[str] = frozenset(
+    path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file() and path.name != SHELL
+)
+"""Names of the files served below ``/dashboard/``."""
+OPEN_PATHS: frozenset[str] = frozenset(
+    {"/", "/dashboard", "/dashboard/login", "/health", *(f"/dashboard/{name}" for name in ASSETS)}
+)
 """Paths that need no token: none of them shows data of the fleet."""
 MAX_LOGIN_BYTES = 4096
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; font-src 'self'; "
+        "img-src 'self' blob: data:; media-src 'self' blob:; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -40,17 +54,41 @@ def add_pages(app: FastAPI, *, check_token: TokenCheck | None) -> None:
     """Add the dashboard's page, assets and login to an app that serves its data.
 
     Args:
-        app: Must answer ``GET /workers/list``, ``/queue``, ``/api/tasks`` and ``/envs/list`` to the login's cookie.
+        app: Must answer the calls below ``/api`` to the login's cookie.
         check_token: Decides over a token; None when the app lets everybody in.
     """
     _add_page(app, check_token)
     _add_login(app, check_token)
-    for path, (name, media_type) in ASSETS.items():
-        _add_asset(app, path, (STATIC / name).read_bytes(), media_type)
+    _add_assets(app, {name: _File.read(STATIC / name) for name in ASSETS})
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of the page as it is served."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+    @classmethod
+    def read(cls, path: Path) -> _File:
+        content = path.read_bytes()
+        media_type = MEDIA_TYPES.get(path.suffix, "text/plain; charset=utf-8")
+        return cls(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+    def reply(self, request: Request) -> Response:
+        """The file, or 304 to a browser that has it."""
+        headers = {**HEADERS, "ETag": self.etag}
+        known = [
+            tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")
+        ]
+        if self.etag in known:
+            return Response(status_code=304, headers=headers)
+        return Response(self.content, media_type=self.media_type, headers=headers)
 
 
 def _add_page(app: FastAPI, check_token: TokenCheck | None) -> None:
-    page = (STATIC / "index.html").read_bytes()
+    page = _File.read(STATIC / SHELL)
 
     @app.get("/", include_in_schema=False)
     @app.get("/dashboard", include_in_schema=False)
@@ -58,7 +96,7 @@ def _add_page(app: FastAPI, check_token: TokenCheck | None) -> None:
         """The page; with ``?token=`` a way in, that leaves no token in the address bar."""
         token = request.query_params.get("token")
         if token is None:
-            return Response(page, media_type="text/html; charset=utf-8", headers=HEADERS)
+            return page.reply(request)
         right = check_token is None or check_token(token)
         # A relative target holds behind a proxy that serves us under a prefix.
         reply = RedirectResponse("dashboard" if right else "dashboard?login=wrong", 303, HEADERS)
@@ -83,10 +121,15 @@ def _add_login(app: FastAPI, check_token: TokenCheck | None) -> None:
         return reply
 
 
-def _add_asset(app: FastAPI, path: str, content: bytes, media_type: str) -> None:
-    @app.get(path, include_in_schema=False)
-    async def asset() -> Response:
-        return Response(content, media_type=media_type, headers=HEADERS)
+def _add_assets(app: FastAPI, files: Mapping[str, _File]) -> None:
+    @app.get("/dashboard/{name:path}", include_in_schema=False)
+    async def asset(name: str, request: Request) -> Response:
+        """One of the files, by its exact name."""
+        if name == "login":
+            raise MethodNotAllowed("GET /dashboard/login is not a call: use POST", {"allow": ["POST"]})
+        if (file := files.get(name)) is None:
+            raise NotFound(f"the dashboard has no file {name[:80]!r}: reload the page")
+        return file.reply(request)
 
 
 def _remember(reply: Response, request: Request, token: str) -> None:

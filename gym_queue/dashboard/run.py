@@ -1,33 +1,43 @@
-"""Composes the standalone dashboard: options → reader → app → HTTP."""
+"""Composes the standalone dashboard: options → relays → app → HTTP."""
 
 from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-from gym_queue.dashboard.app import MasterReader, make_dashboard_app
+from gym_queue.dashboard.app import make_dashboard_app
+from gym_queue.dashboard.relay import MasterAddress, MasterRelay
+from gym_queue.dashboard.sockets import is_viewer
 from gym_queue.errors import RequestInvalid
 from gym_queue.settings import DEFAULT_DASHBOARD_PORT
 from gym_queue.tls import TlsFiles
+from gym_queue.web.door import Door
+from gym_queue.web.limits import DoorLimits
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals, shown_host
 
 START_TIMEOUT_S = 30.0
+MAX_MASTERS = 64
+_MASTER = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9 ._-]{0,63})=)?(https?://[^\s/@?#]+(?:/[^\s@?#]*)?)")
 
 
 @dataclass(frozen=True, slots=True)
 class DashboardOptions:
     """What ``gym-anything-dashboard`` takes."""
 
-    master_url: str
+    master_urls: tuple[str, ...]
+    """Each a URL, or ``name=URL``."""
     host: str = "127.0.0.1"
     port: int = DEFAULT_DASHBOARD_PORT
     auto_port: bool = False
     token: str | None = field(default=None, repr=False)
     """Shown to the master, and asked of callers unless ``no_auth``."""
     no_auth: bool = False
+    """Serve callers without a token; they may look, and no more."""
+    read_only: bool = False
     tls: TlsFiles = field(default_factory=TlsFiles)
     """What an https master is verified by, and the certificate to show it."""
 
@@ -52,9 +62,21 @@ class Dashboard:
 
     async def start(self) -> None:
         """Serve from now on."""
-        master = MasterReader(self._options.master_url, self._options.token, tls=self._options.tls)
-        self._stack.push_async_callback(master.close)
-        server = HttpServer(make_dashboard_app(master, access_token=self._options.access_token), self._bound)
+        options = self._options
+        masters = tuple(
+            MasterRelay(
+                address,
+                options.token,
+                tls=options.tls,
+                read_only=options.read_only or options.access_token is None,
+            )
+            for address in master_addresses(options.master_urls)
+        )
+        for master in masters:
+            self._stack.push_async_callback(master.close)
+        app = make_dashboard_app(masters, access_token=options.access_token)
+        door = Door(DoorLimits(), upgrades=is_viewer)
+        server = HttpServer(app, self._bound, protocol=door.protocol())
         self._stack.push_async_callback(server.stop)
         await server.start()
 
@@ -71,10 +93,10 @@ def run_dashboard(options: DashboardOptions, *, on_ready: Callable[[str], None])
         on_ready: Called with the dashboard's URL once it serves.
 
     Raises:
-        RequestInvalid: The master's URL is not one.
+        RequestInvalid: A master's URL is not one.
         StartupFailed: The port is taken.
     """
-    check_master_url(options.master_url)
+    master_addresses(options.master_urls)
     bound = bind(options.host, options.port, auto_port=options.auto_port)
     loop = LoopThread("dashboard")
     dashboard = Dashboard(options, bound)
@@ -90,11 +112,21 @@ def run_dashboard(options: DashboardOptions, *, on_ready: Callable[[str], None])
         bound.close()
 
 
-def check_master_url(url: str) -> None:
-    """Refuse what is no http URL, and one with credentials, which the page would show.
+def master_addresses(given: Sequence[str]) -> tuple[MasterAddress, ...]:
+    """Return the masters that were given, each with its own name or its host and port.
 
     Raises:
-        RequestInvalid: It is one of these.
+        RequestInvalid: There is none, or one is no http URL, or has credentials, which the page would show.
     """
-    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", url):
-        raise RequestInvalid("the master URL is not valid: write http://host:5800, and a token by --token")
+    if not 0 < len(given) <= MAX_MASTERS:
+        raise RequestInvalid(f"a dashboard shows 1 to {MAX_MASTERS} masters, not {len(given)}")
+    return tuple(_address(each) for each in given)
+
+
+def _address(given: str) -> MasterAddress:
+    found = _MASTER.fullmatch(given)
+    if found is None:
+        raise RequestInvalid(
+            "the master URL is not valid: write http://host:5800, or name=http://host:5800, and a token by --token"
+        )
+    return MasterAddress(found[1] or urlsplit(found[2]).netloc, found[2])

@@ -17,13 +17,14 @@ from gym_queue.env.recording import EpisodeRecording
 from gym_queue.env.savedstate import read_state, state_record, write_state
 from gym_queue.env.setup import EpisodeSetup as EpisodeSetup
 from gym_queue.env.setup import EpisodeState as EpisodeState
+from gym_queue.env.sight import Seen, Sight
 from gym_queue.env.source import episode_limits
 from gym_queue.env.view import describe, describe_session, timed
 from gym_queue.env.viewing import open_view
 from gym_queue.errors import EnvState, GymQueueError
 from gym_queue.protocol.actions import Action, check_on_screen, parse_actions
 from gym_queue.protocol.sessions import EpisodeLimits, ResetRequest, SessionInfo, StepRequest
-from gym_queue.runners.base import Runner
+from gym_queue.runners.base import Observation, Runner
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Episode:
         self._state = EpisodeState.NEW
         self._runner: Runner | None = None
         self._folder: EpisodeFolder | None = None
+        self._seen: Seen | None = None
         self._count = 0
         self._steps = 0
         self._seed: int | None = None
@@ -75,6 +77,10 @@ class Episode:
     def episode_dir(self) -> Path | None:
         """The running or last episode's folder; None before the first reset."""
         return self._folder.path if self._folder else None
+
+    def sight(self) -> Sight:
+        """Return what there is to see; may come from another thread at any time."""
+        return Sight(self._state, self._runner, self._folder, self._seen)
 
     def flush(self) -> None:
         """Make files of every frame, for somebody who reads the episode's folder."""
@@ -153,7 +159,7 @@ class Episode:
     def capture_observation(self) -> dict[str, Any]:
         """Return a fresh observation without a step; no frame of it is kept."""
         runner, folder = self._sandbox()
-        seen = runner.observe()
+        seen = self._see(runner)
         path = folder.save("observation.png", seen.png) if seen.png is not None else None
         return describe(seen, path)
 
@@ -269,12 +275,12 @@ class Episode:
         self._forbid(EpisodeState.CLOSED)  # a close that came meanwhile found no runner to end
 
     def _begin(self, request: ResetRequest) -> None:
-        setup = self._setup
-        self._folder = EpisodeFolder(
-            self._next_path(), lazy_frames=setup.lazy_frames, max_frames=setup.bounds.frames
-        )
+        setup, previous = self._setup, self._folder
+        self._folder = setup.make_folder(self._next_path())
+        if previous is not None and setup.put_away is not None:
+            setup.put_away(previous.path)
         self._recording.begin(self._sandbox()[0], self._folder.path)
-        self._folder.log("reset", seed=request.seed)
+        self._folder.log("reset", seed=request.seed, env=setup.source.name)
         session = self.session_info()
         shown = session.model_dump(exclude={"vnc_password", "ssh_password"}) if session else None
         self._folder.log("session", session=shown)
@@ -317,9 +323,13 @@ class Episode:
 
     def _observe(self) -> dict[str, Any]:
         runner, folder = self._sandbox()
-        seen = runner.observe()
+        seen = self._see(runner)
         path = folder.save_frame(self._steps, seen.png) if seen.png is not None else None
         return describe(seen, path)
+
+    def _see(self, runner: Runner) -> Observation:
+        self._seen = Seen(runner.observe(), time.time())
+        return self._seen.observation
 
     def _end_reason(self, *, mark_done: bool) -> str | None:
         if mark_done:

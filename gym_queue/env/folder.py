@@ -24,16 +24,24 @@ class EpisodeFolder:
     Args:
         path: The folder; made when missing.
         lazy_frames: Make files of the frames only when ``flush`` or ``frames`` asks for them.
+        keeps_frames: Leave those that nobody asked for in the folder, as a spool, when it is closed.
         max_frames: Frames kept, besides the first; for a further one the oldest goes. None keeps all.
     """
 
-    def __init__(self, path: Path, *, lazy_frames: bool = False, max_frames: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lazy_frames: bool = False,
+        keeps_frames: bool = False,
+        max_frames: int | None = None,
+    ) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._trajectory = (path / "traj.jsonl").open(
             "a", encoding="utf-8", errors="backslashreplace"
         )  # a lone surrogate becomes the escape that JSON has for it
-        self._spool = FrameSpool(path) if lazy_frames else None
+        self._spool = FrameSpool(path, is_kept=keeps_frames) if lazy_frames else None
         self._to_json = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False).encode
         self._prefix = f"{path}{os.sep}"
         self._max_frames = max_frames
@@ -54,6 +62,10 @@ class EpisodeFolder:
     def _drop(self, name: str) -> None:
         if self._spool is None or not self._spool.drop(name):
             (self.path / name).unlink(missing_ok=True)
+
+    def unwritten(self) -> dict[str, int]:
+        """Return the frames that are no files yet, with their sizes in bytes; any thread may ask."""
+        return self._spool.sizes() if self._spool is not None else {}
 
     def flush(self) -> None:
         """Make files of all the frames kept so far."""
@@ -107,7 +119,7 @@ class EpisodeFolder:
         (self.path / "summary.json").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
     def close(self) -> None:
-        """Close the trajectory, and drop frames that nobody asked for."""
+        """Close the trajectory, and drop frames that nobody asked for, unless they are kept."""
         self._trajectory.close()
         if self._spool is not None:
             self._spool.close()

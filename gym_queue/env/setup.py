@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gym_queue.env.bounds import EpisodeBounds
 from gym_queue.env.checkpoints import CheckpointCache
+from gym_queue.env.folder import EpisodeFolder
 from gym_queue.env.source import EnvSource
 from gym_queue.runners.base import Runner, RunnerSetup
 from gym_queue.runners.registry import open_runner
@@ -39,7 +40,18 @@ class EpisodeSetup:
     reset_policy: str = "core"
     lazy_frames: bool = False
     """Write frames as files only when ``flush`` is called, or a verifier is to see them."""
+    put_away: Callable[[Path], object] | None = None
+    """Takes the folder of an episode that a reset ended; None leaves it. What is taken is kept with its frames."""
     bounds: EpisodeBounds = field(default_factory=EpisodeBounds)
     checkpoints: CheckpointCache = field(default_factory=lambda: CheckpointCache(checkpoints_path()))
     open_runner: Callable[[str, RunnerSetup], Runner] = open_runner
     clock: Callable[[], float] = time.monotonic
+
+    def make_folder(self, path: Path) -> EpisodeFolder:
+        """Return the folder of a new episode."""
+        return EpisodeFolder(
+            path,
+            lazy_frames=self.lazy_frames,
+            keeps_frames=self.put_away is not None,
+            max_frames=self.bounds.frames,
+        )

@@ -41,6 +41,11 @@ class EnvSource:
     """The task's own folder; None when the task did not come from one."""
     runner: str
 
+    @property
+    def name(self) -> str:
+        """What people call the environment: its folder's name, or its spec's id."""
+        return self.env_dir.name if self.env_dir else self.spec.id
+
 
 def load_source(
     request: CreateRequest, runners: Sequence[str], policy: HostPolicy | None = None

@@ -40,12 +40,12 @@ class Role(StrEnum):
     METRICS = "metrics"  # a monitor's: reads numbers
 
 
-ANYBODYS = frozenset({"/openapi.json"})
+ANYBODYS = frozenset({"/openapi.json", "/api/me"})
 """Calls of workers and clients alike."""
 OPENS = {
     Role.WORKER: WORKER_CALLS | ANYBODYS,
     Role.CLIENT: CLIENT_CALLS | ANYBODYS,
-    Role.METRICS: METRICS_CALLS,
+    Role.METRICS: METRICS_CALLS | {"/api/me"},
 }
 """Calls of each but the operator, besides those of a client's own environments."""
 

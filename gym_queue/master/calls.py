@@ -7,9 +7,15 @@ from dataclasses import replace
 from gym_queue import errors
 from gym_queue.errors import GymQueueError
 from gym_queue.master import replies
+from gym_queue.master.api.calls import API_CALLS
+from gym_queue.master.brokercalls import BROKER_CALLS
+from gym_queue.master.taskcalls import TASK_CALLS
 from gym_queue.protocol import fleet as wire
 from gym_queue.protocol.calls import CREATE, ENV_CALLS, ENV_ID, SHOW, Call, Schema
+from gym_queue.protocol.episodes import MASTER_EPISODE_CALLS
 from gym_queue.protocol.login import Login
+from gym_queue.protocol.logs import ENV_LOGS, MASTER_LOGS
+from gym_queue.protocol.watching import WATCH_CALLS
 
 WORKER_ERRORS = (errors.RequestMalformed, errors.RequestInvalid, errors.TooLarge)
 READ_ERRORS = (errors.RequestMalformed, errors.TooLarge, errors.RequestTimeout, errors.TooManyConnections)
@@ -110,17 +116,9 @@ STATUS_CALLS = (
         summary="The fleet's numbers, for Prometheus.",
         others={"200": NUMBERS},
     ),
-    Call(
-        method="GET",
-        path="/api/tasks",
-        summary="Celery's tasks: counts by state and worker, and the latest.",
-        reply=replies.Tasks,
-        reply_example={
-            "counts": {"succeeded": 1},
-            "workers": {"worker-1": {"processed": 1, "active": 0, "succeeded": 1, "failed": 0}},
-            "latest": [],
-        },
-    ),
+    *API_CALLS,
+    *TASK_CALLS,
+    *BROKER_CALLS,
     Call(
         method="GET",
         path="/queue",
@@ -254,6 +252,8 @@ MASTER_CALLS = (
     *(_with(call, *GUARDED) for call in (*WORKER_CALLS, LIST)),
     _with(CREATE, *GUARDED, *CREATE_ERRORS),
     _with(SHOW, *GUARDED, errors.MasterRecovering),
-    *(_with(call, *GUARDED, *FORWARDED) for call in ENV_CALLS),
+    *(_with(call, *GUARDED, *FORWARDED) for call in (*ENV_CALLS, *WATCH_CALLS, ENV_LOGS)),
+    _with(MASTER_LOGS, *GUARDED),
+    *(_with(call, *GUARDED) for call in MASTER_EPISODE_CALLS),
 )
 """Everything a master answers, itself or by its workers."""

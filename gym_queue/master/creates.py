@@ -98,7 +98,7 @@ class Creates:
         self._wait_for_workers, self._return_s = wait_for_workers, return_s
         self._unclaimed = unclaimed or Unclaimed()
         self._list = WaitingList(notes, clock=clock, wall=wall, order=order)
-        self.outcomes = self._list.outcomes
+        self.outcomes, self.waiting = self._list.outcomes, self._list
         self._clearing = clearing or Clearing()
         self._refusals = Refusals(clock)
         self._full: dict[str, float] = {}
@@ -281,7 +281,7 @@ class Creates:
 
     async def _dispatch(self, waiting: Waiting, placement: Placement) -> None:
         through = self._celery if placement.queue and self._celery else self._http
-        with log_ids(env_id=waiting.env_id):
+        with log_ids(**waiting.ids):
             queued_s = self._clock() - waiting.since
             logger.info("create sent to %s", placement.queue or placement.worker_url)
             try:
@@ -307,7 +307,8 @@ class Creates:
     async def _succeeded(self, waiting: Waiting, reply: CreateReply) -> None:
         env_id = waiting.env_id
         if waiting.is_wanted(self._clock()):
-            self._routes.ready(reply, reserved=env_id, digest=waiting.digest)
+            about = waiting.about()
+            self._routes.ready(reply, reserved=env_id, digest=waiting.digest, about=about)
             self._answered(waiting, reply)
             self.pump()
             return

@@ -22,10 +22,13 @@ from gym_queue.errors import (
     error_types,
     from_wire,
 )
+from gym_queue.log import current_id
 from gym_queue.master.placement import Placement
+from gym_queue.master.shownargs import shown_arguments
 from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.queues import CREATE_TASK
 from gym_queue.protocol.sessions import CreateReply, CreateRequest, Opened
+from gym_queue.tracing import current
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +138,7 @@ class CeleryDispatcher:
             task_id=str(sent.request.env_id),
             queue=str(sent.placement.queue),
             reply_to=self._reply_to,
+            shown=shown_arguments(sent.request),
         )
 
     def on_reply(self, task_id: str, state: str, result: object) -> None:
@@ -209,7 +213,10 @@ class HttpDispatcher:
         body = request.model_dump(mode="json", exclude_none=True)
         try:
             return await self._client.post(
-                f"{placement.worker_url}/envs/create", json=body, timeout=self._timeout_s
+                f"{placement.worker_url}/envs/create",
+                json=body,
+                headers={**current(), **_request_header()},
+                timeout=self._timeout_s,
             )
         except httpx.TimeoutException as error:
             raise EnvTimeout(
@@ -220,6 +227,11 @@ class HttpDispatcher:
             raise WorkerUnreachable(
                 f"worker {placement.worker_id} at {placement.worker_url} cannot be reached: {why}"
             ) from error
+
+
+def _request_header() -> dict[str, str]:
+    request_id = current_id("request_id")
+    return {} if request_id is None else {"X-Request-ID": request_id}
 
 
 def _reply_of(reply: httpx.Response, placement: Placement) -> CreateReply:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from pydantic import Field, JsonValue
+
 from gym_queue.protocol.fleet import Registration
 from gym_queue.protocol.sessions import CreateReply, CreateRequest, Message
 
@@ -35,6 +37,16 @@ class WorkerFact(Message):
     """Unix seconds."""
 
 
+class About(Message):
+    """What an environment was asked for with, as far as people want to see it."""
+
+    env: str | None = None
+    """The folder's name, or the spec's id."""
+    task_id: str | None = None
+    runner: str | None = None
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+
+
 class RouteFact(Message):
     """An environment lives on a worker."""
 
@@ -45,6 +57,7 @@ class RouteFact(Message):
     """Unix seconds."""
     reply: CreateReply | None = None
     digest: str | None = None
+    about: About | None = None
 
 
 class SentTo(Message):

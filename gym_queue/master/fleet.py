@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pydantic import ValidationError
 
@@ -13,7 +13,7 @@ from gym_queue.master.doubts import Circumstances, is_doubtful
 from gym_queue.master.facts import GONE, WORKER, NoNotes, Notes, WorkerFact
 from gym_queue.master.memory import Memory
 from gym_queue.master.records import FleetTimes as FleetTimes
-from gym_queue.master.records import WorkerRecord, WorkerSnapshot, entry_of, snapshot_of
+from gym_queue.master.records import WorkerRecord, WorkerSnapshot, entry_of, restored_record, snapshot_of
 from gym_queue.master.reports import Reports
 from gym_queue.master.routes import Routes, RouteState
 from gym_queue.protocol.fleet import Heartbeat, Registration, WorkerEntry, WorkerStatus
@@ -71,6 +71,8 @@ class Fleet:
         self._recovering_until = 0.0
         self._workers: dict[str, WorkerRecord] = {}
         self._processes = itertools.count()
+        self.version = 0
+        """Grows when workers come, go, drain or die; not with what their heartbeats tell."""
 
     def register(self, registration: Registration) -> None:
         """Take a worker in, new or again.
@@ -289,18 +291,8 @@ class Fleet:
                 fact = WorkerFact.model_validate_json(text)
             except ValidationError:
                 continue  # another version's: it registers again when its heartbeat is refused
-            seen = now - self.times.dead_s if fact.dead else now
-            self._workers[worker_id] = WorkerRecord(
-                fact.registration,
-                next(self._processes),
-                fact.registered_at,
-                seen,
-                wall,
-                draining=fact.draining,
-                dead=fact.dead,
-                heard=now,
-                has_beaten=True,
-                is_restored=True,
+            self._workers[worker_id] = restored_record(
+                fact, next(self._processes), now=now, wall=wall, silent_s=self.times.dead_s
             )
         return sum(not record.dead for record in self._workers.values())
 
@@ -345,6 +337,10 @@ class Fleet:
             for worker_id, record in self._workers.items()
         )
 
+    def looked_at(self) -> Iterator[tuple[WorkerRecord, WorkerStatus]]:
+        """Return every worker with its status now: made for reading, and cheap."""
+        return ((record, self._status(record)) for record in self._workers.values())
+
     def _get(self, worker_id: str) -> WorkerRecord:
         record = self._workers.get(worker_id)
         if record is None:
@@ -370,6 +366,7 @@ class Fleet:
         return min(route.since for route in routes if route.state is RouteState.CREATING)
 
     def _note(self, record: WorkerRecord) -> None:
+        self.version += 1
         fact = WorkerFact(
             registration=record.registration,
             draining=record.draining,
@@ -381,6 +378,7 @@ class Fleet:
     def _forget(self, record: WorkerRecord) -> None:
         """Let a worker go, remembering what it could do."""
         worker_id = record.registration.worker_id
+        self.version += 1
         del self._workers[worker_id]
         self._notes.note(WORKER, worker_id, None)
         self._gone.put(worker_id, record.registration)

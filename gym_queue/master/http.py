@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+import httpx
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp
 
@@ -16,13 +17,21 @@ from gym_queue.master import overview
 from gym_queue.master.access import OPERATOR, Access, AccessMiddleware, Caller, Keyring, Role
 from gym_queue.master.addresses import check_worker_url
 from gym_queue.master.admission import Admission
+from gym_queue.master.api.board import Board, Owners, new_board
+from gym_queue.master.api.serve import add_api
+from gym_queue.master.brokercalls import add_broker_call
+from gym_queue.master.brokerview import BrokerView
 from gym_queue.master.calls import MASTER_CALLS
 from gym_queue.master.creates import Creates
 from gym_queue.master.dataplane.gateway import Gateway
+from gym_queue.master.envlogs import EnvLogs, LogDesk
+from gym_queue.master.episodes import Episodes, add_episodes
 from gym_queue.master.fleet import Fleet
-from gym_queue.master.metrics import Exposition, FleetCollector
+from gym_queue.master.metrics import exposition_of
 from gym_queue.master.ownership import Ownership
 from gym_queue.master.routes import CLOSED, Routes, RouteState
+from gym_queue.master.taskcalls import add_task_calls
+from gym_queue.master.traces import Traces
 from gym_queue.master.workersecrets import WorkerSecrets
 from gym_queue.protocol import fleet as wire
 from gym_queue.protocol.methods import Methods
@@ -77,6 +86,19 @@ class MasterParts:
     secrets: WorkerSecrets = field(default_factory=WorkerSecrets)
     bodies: BodyLimits = DEFAULT_BODIES
     """How large they may be."""
+    traces: Traces = field(default_factory=Traces)
+    broker: BrokerView | None = None
+    """None shows that there is none."""
+    logs: LogDesk = field(default_factory=lambda: LogDesk(EnvLogs()))
+    client: httpx.AsyncClient | None = None
+    """For calls to workers."""
+    board: Board | None = None
+    """What the dashboard reads; None begins one that keeps nothing."""
+
+    def board_or_default(self) -> Board:
+        """Return what the dashboard reads."""
+        owners = Owners(self.fleet, self.routes, self.creates, self.gateway, self.tasks)
+        return self.board or new_board(owners)
 
     def access_or_default(self) -> Access:
         """Return what decides over callers."""
@@ -100,8 +122,12 @@ def make_master_app(
     access = parts.access_or_default()
     methods = Methods(MASTER_CALLS)
     install_error_handlers(app, methods.of)
-    _add_status(app, parts, access)
-    _add_workers(app, parts)
+    board = parts.board_or_default()
+    _add_status(app, parts, access, board)
+    add_api(app, board, access)
+    _add_workers(app, parts, board)
+    parts.logs.add_to(app, parts.routes, parts.creates, parts.fleet)
+    add_episodes(app, Episodes(parts.fleet, parts.client))
     add_pages(app)
     _add_envs(app, parts, access, methods)
     guarded = AccessMiddleware(
@@ -110,7 +136,7 @@ def make_master_app(
     return RequestIdMiddleware(AttemptsMiddleware(guarded, access.attempts))
 
 
-def _add_status(app: FastAPI, parts: MasterParts, access: Access) -> None:
+def _add_status(app: FastAPI, parts: MasterParts, access: Access, board: Board) -> None:
     @app.get("/health")
     async def health() -> dict[str, Any]:
         """Whether the master serves, and how much of a fleet it has."""
@@ -136,17 +162,15 @@ def _add_status(app: FastAPI, parts: MasterParts, access: Access) -> None:
         uptime = {"uptime_sec": time.time() - parts.started_at, "start_time": parts.started_at}
         return {"master": uptime, "cluster": _cluster(parts)}
 
-    exposition = Exposition(FleetCollector(parts.fleet, parts.routes, parts.creates, parts.gateway.stats))
+    exposition = exposition_of(board)
 
     @app.get("/metrics")
     async def numbers() -> Response:
         """The fleet's numbers, for Prometheus."""
         return Response(exposition.text(), media_type=exposition.media_type)
 
-    @app.get("/api/tasks")
-    async def tasks() -> dict[str, Any]:
-        """Celery's tasks: counts by state and worker, and the latest."""
-        return parts.tasks.summary()
+    add_task_calls(app, parts.tasks, parts.creates, parts.routes)
+    add_broker_call(app, parts.broker)
 
     @app.get("/queue")
     async def queue(http: Request) -> dict[str, Any]:
@@ -160,7 +184,7 @@ def _add_status(app: FastAPI, parts: MasterParts, access: Access) -> None:
         }
 
 
-def _add_workers(app: FastAPI, parts: MasterParts) -> None:
+def _add_workers(app: FastAPI, parts: MasterParts, board: Board) -> None:
     fleet = parts.fleet
 
     @app.post("/workers/register", status_code=201)
@@ -182,7 +206,8 @@ def _add_workers(app: FastAPI, parts: MasterParts) -> None:
     async def heartbeat(request: wire.Heartbeat, http: Request) -> dict[str, Any]:
         """Take a worker's sign of life, from the one that registered."""
         parts.secrets.check(request.worker_id, http.headers.get(wire.SECRET_HEADER))
-        fleet.heartbeat(request)
+        if fleet.heartbeat(request):
+            board.counters.take(request, fleet.process(request.worker_id))
         return {"status": "ok", "master_time": time.time()}
 
     @app.post("/workers/deregister")
@@ -219,7 +244,7 @@ def _add_envs(app: FastAPI, parts: MasterParts, access: Access, methods: Methods
         key, caller = key_of(http), _caller(http)
         env_id = request.env_id or id_for(key, owner=caller.name)
         request = request.model_copy(update={"env_id": env_id})
-        with access.creating(caller, request):
+        with access.creating(caller, request), parts.traces.creating(env_id, http.headers):
             reply = await unless_gone(http, parts.creates.create(request))
             access.ownership.put(reply.env_id, access.ownership.owner(env_id))
         return reply

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gym_queue.master.facts import WorkerFact
 from gym_queue.master.routes import Route, RouteState
 from gym_queue.protocol.fleet import Registration, WorkerEntry, WorkerStatus
 
@@ -85,6 +86,24 @@ class WorkerRecord:
         """Return whether a registration comes from the process that made this record."""
         mine, other = self.registration, registration
         return (self.url, mine.metadata.pid) == (other.url.rstrip("/"), other.metadata.pid)
+
+
+def restored_record(
+    fact: WorkerFact, process: int, *, now: float, wall: float, silent_s: float
+) -> WorkerRecord:
+    """Return a worker that an earlier master wrote down; a dead one counts as silent for ``silent_s`` seconds."""
+    return WorkerRecord(
+        fact.registration,
+        process,
+        fact.registered_at,
+        now - silent_s if fact.dead else now,
+        wall,
+        draining=fact.draining,
+        dead=fact.dead,
+        heard=now,
+        has_beaten=True,
+        is_restored=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)

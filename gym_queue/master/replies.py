@@ -102,25 +102,6 @@ class Metrics(Message):
     cluster: Cluster
 
 
-class WorkerTasks(Message):
-    """Celery's tasks of one worker."""
-
-    processed: int
-    active: int
-    succeeded: int
-    failed: int
-
-
-class Tasks(Message):
-    """Celery's tasks."""
-
-    counts: dict[str, int]
-    """By state."""
-    workers: dict[str, WorkerTasks]
-    latest: list[dict[str, Any]]
-    """Newest first."""
-
-
 class QueuedCreate(Message):
     """A create that waits for a slot."""
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pydantic import ValidationError
 
 from gym_queue.errors import BadReply, EnvLost, EnvNotFound
-from gym_queue.master.facts import ROUTE, Ended, NoNotes, Notes, RouteFact
+from gym_queue.master.facts import ROUTE, About, Ended, NoNotes, Notes, RouteFact
 from gym_queue.master.memory import REMEMBERED as REMEMBERED
 from gym_queue.master.memory import Memory
 from gym_queue.protocol.sessions import CreateReply
@@ -40,6 +40,8 @@ class Route:
     """What its create was answered with; None for one that a heartbeat brought."""
     digest: str | None = field(default=None, repr=False)
     """Of the request that created it; None when that is not known."""
+    about: About | None = None
+    """What was asked for; None when that is not known."""
 
     def created(self) -> CreateReply:
         """Return what a create of this environment is answered with."""
@@ -76,19 +78,31 @@ class Routes:
         """Environments whose create was answered with them, since the start."""
         self.closed_count = 0
         """Environments that were routed and then closed, since the start."""
+        self.lost_count = 0
+        """Environments that were routed and then lost, since the start."""
+        self.version = 0
+        """Grows when an environment comes, goes or changes its state."""
 
     def reserve(self, env_id: str, worker_id: str, worker_url: str) -> None:
         """Hold a slot of a worker for an environment that is being created."""
         self._abandoned.pop(_at(env_id, worker_id))
         self._put(Route(env_id, worker_id, worker_url, RouteState.CREATING, self._clock()))
 
-    def ready(self, reply: CreateReply, *, reserved: str | None = None, digest: str | None = None) -> None:
+    def ready(
+        self,
+        reply: CreateReply,
+        *,
+        reserved: str | None = None,
+        digest: str | None = None,
+        about: About | None = None,
+    ) -> None:
         """Route an environment whose create is done.
 
         Args:
             reply: What the worker answered.
             reserved: The id its slot was reserved under, when that is not the one the worker gave it.
             digest: Of the request that created it.
+            about: What was asked for.
 
         Raises:
             BadReply: Another worker's environment has the id that this worker answered.
@@ -103,10 +117,8 @@ class Routes:
             self.release(asked)
             self._renamed.put(asked, reply.env_id)
         self.created_count += 1
-        state = RouteState.READY
-        self._put(
-            replace(held, env_id=reply.env_id, state=state, since=self._clock(), reply=reply, digest=digest)
-        )
+        made = replace(held, env_id=reply.env_id, state=RouteState.READY, since=self._clock())
+        self._put(replace(made, reply=reply, digest=digest, about=about))
 
     def adopt(self, env_id: str, worker_id: str, worker_url: str) -> None:
         """Route an environment that a worker reports and nobody here created or closed."""
@@ -156,7 +168,9 @@ class Routes:
             why: ``closed``, or how it was lost.
         """
         route = self._take(env_id)
-        self.closed_count += why == CLOSED and route is not None and route.state is RouteState.READY
+        if route is not None and route.state is RouteState.READY:
+            self.closed_count += why == CLOSED
+            self.lost_count += why != CLOSED
         self._ended.put(env_id, Ended(why=why, worker_id=route and route.worker_id, at=self._wall()))
         return route
 
@@ -197,6 +211,11 @@ class Routes:
         """Return for how many creates a worker's slots are reserved."""
         return self._creating[worker_id]
 
+    def states(self) -> dict[RouteState, int]:
+        """Return how many routes are in each state; cheap."""
+        creating = self._creating.total()
+        return {RouteState.CREATING: creating, RouteState.READY: len(self._routes) - creating}
+
     def all(self) -> Iterable[Route]:
         """Return every route."""
         return tuple(self._routes.values())
@@ -217,7 +236,7 @@ class Routes:
                 continue  # another version's: the worker's heartbeat brings it
             since = now - max(wall - fact.since, 0.0)
             where = (fact.env_id, fact.worker_id, fact.worker_url)
-            self._index(Route(*where, RouteState.READY, since, fact.reply, fact.digest))
+            self._index(Route(*where, RouteState.READY, since, fact.reply, fact.digest, fact.about))
         return len(self._routes)
 
     def _put(self, route: Route) -> None:
@@ -232,10 +251,12 @@ class Routes:
                 since=self._wall() - (self._clock() - route.since),
                 reply=route.reply,
                 digest=route.digest,
+                about=route.about,
             )
             self._notes.note(ROUTE, route.env_id, fact.model_dump_json())
 
     def _index(self, route: Route) -> None:
+        self.version += 1
         old = self._routes.get(route.env_id)
         if old is not None:
             self._unindex(old)
@@ -244,6 +265,7 @@ class Routes:
         self._creating[route.worker_id] += route.state is RouteState.CREATING
 
     def _unindex(self, route: Route) -> None:
+        self.version += 1
         del self._routes[route.env_id]
         self._by_worker[route.worker_id].discard(route.env_id)
         self._creating[route.worker_id] -= route.state is RouteState.CREATING

@@ -7,9 +7,9 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import celery
 import httpx
@@ -24,6 +24,9 @@ from gym_queue.broker.sender import Sender
 from gym_queue.broker.url import safe_url
 from gym_queue.master.access import Access, Keyring
 from gym_queue.master.admission import Admission
+from gym_queue.master.api.attention import BrokerState
+from gym_queue.master.api.board import Board, Owners
+from gym_queue.master.brokerview import broker_view, kind_of
 from gym_queue.master.calls import MASTER_CALLS
 from gym_queue.master.clearing import Clearing
 from gym_queue.master.closing import Closer
@@ -32,6 +35,7 @@ from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.dataplane.limits import Limits
 from gym_queue.master.deadqueues import DeadQueues
 from gym_queue.master.dispatch import CeleryDispatcher, HttpDispatcher
+from gym_queue.master.envlogs import LogDesk, kept_lines
 from gym_queue.master.fairshare import FairShare
 from gym_queue.master.fleet import Fleet, FleetTimes
 from gym_queue.master.http import LOOPBACK, MasterParts, make_master_app
@@ -39,6 +43,9 @@ from gym_queue.master.journal import Facts, Journal
 from gym_queue.master.ownership import Ownership
 from gym_queue.master.routes import Routes
 from gym_queue.master.state import Place, hold, is_in_folder, place_of, restore, store_of
+from gym_queue.master.statistics import into, kept
+from gym_queue.master.ticking import tick_for_ever
+from gym_queue.master.traces import Traces
 from gym_queue.master.unclaimed import Unclaimed
 from gym_queue.master.watch import TIMEOUT_S, Watch
 from gym_queue.master.workersecrets import WorkerSecrets
@@ -46,6 +53,7 @@ from gym_queue.protocol.methods import Methods
 from gym_queue.settings import MasterSettings
 from gym_queue.stats.tasks import TaskStats
 from gym_queue.tls import server_context, verify_of
+from gym_queue.tracing import start_tracing
 from gym_queue.web.limits import BodyLimits
 from gym_queue.web.renewal import RenewedCertificate
 from gym_queue.web.rotation import GRACE_S, RotatingToken
@@ -54,19 +62,9 @@ from gym_queue.web.tls import RequireCertificate, telling_certificates
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 0.5
 START_TIMEOUT_S = 60.0
 WORKER_CALLS = ("/workers/register", "/workers/heartbeat", "/workers/deregister")
 """What workers alone call: under mutual TLS, with a certificate."""
-NODE_PREFIX = "gym@"
-"""Before the worker's id in the names of Celery nodes."""
-
-
-class Ticking(Protocol):
-    """A part to which time matters."""
-
-    def tick(self) -> None:
-        """Look at the clock."""
 
 
 class Master:
@@ -102,6 +100,8 @@ class Master:
         self._tls = server_context(settings.tls, asks=ssl.CERT_OPTIONAL)
         self._verify: ssl.SSLContext | Literal[True] = verify_of(settings.tls)
         self._broker: EmbeddedBroker | None = None
+        self._hears_broker: Callable[[], bool] = lambda: False
+        self._why_deaf: Callable[[], str | None] = lambda: None
 
     async def start(self) -> None:
         """Start the broker, the listeners and the HTTP server.
@@ -121,6 +121,9 @@ class Master:
 
     async def _start(self) -> None:
         settings, place = self._settings, place_of(self._settings, self._bound.getsockname()[1])
+        tracing = start_tracing("gym-queue-master")
+        self._stack.push_async_callback(asyncio.to_thread, tracing.stop)
+        traces = Traces(tracing)
         if is_in_folder(settings):
             self._stack.enter_context(hold(place))
         broker_url = settings.broker_url or await self._start_broker(place)
@@ -138,8 +141,8 @@ class Master:
         creates = Creates(
             fleet,
             routes,
-            celery=await self._start_celery(app, place, tasks, fleet, dead_queues),
-            http=HttpDispatcher(client, timeout_s=settings.create_timeout_s),
+            celery=traces.traced(await self._start_celery(app, place, tasks, fleet, dead_queues)),
+            http=traces.traced(HttpDispatcher(client, timeout_s=settings.create_timeout_s)),
             undo=closer.undo,
             queue_timeout_s=settings.queue_timeout_s,
             wait_for_workers=settings.wait_for_workers,
@@ -154,12 +157,16 @@ class Master:
         ownership.restore(facts)
         secrets.restore(facts)
         restore(facts, fleet, routes, creates, is_unread=journal.is_unread)
-        self._keep(tick_for_ever(fleet, creates, watch))
+        await self._stack.enter_async_context(kept(tasks, place, fresh=settings.fresh))
+        view = broker_view(app, broker_url, place, fleet, is_embedded=self._broker is not None)
+        self._keep(tick_for_ever(fleet, creates, watch, tasks))
         access = Access(None if settings.no_auth else self._keys, ownership)
         gateway = self._start_gateway(routes, fleet, access)
         self._keep(RenewedCertificate(settings.tls, [self._tls, self._verify]).follow())
         self._keep(self._keys.follow(lambda: self._on_rotated(gateway, client)))
         admission = Admission(fleet, client)
+        owners = Owners(fleet, routes, creates, gateway, tasks, self._broker_state)
+        board = await self._start_board(owners, place)
         await self._serve(
             MasterParts(
                 fleet,
@@ -175,8 +182,26 @@ class Master:
                 access,
                 secrets,
                 BodyLimits.of(settings),
+                traces=traces,
+                broker=self._stack.enter_context(view),
+                logs=LogDesk(self._stack.enter_context(kept_lines()), client),
+                client=client,
+                board=board,
             )
         )
+
+    async def _start_board(self, owners: Owners, place: Place) -> Board:
+        """Return what the dashboard reads, going on with the last hour of an earlier master."""
+        board = Board(owners, started_at=time.time(), file=place.folder / f"history-{place.name}.json")
+        await board.start(fresh=self._settings.fresh)
+        self._stack.push_async_callback(board.sampler.stop)
+        self._keep(tick_for_ever(board))
+        return board
+
+    def _broker_state(self) -> BrokerState:
+        """Return the broker as the listener to its replies knows it."""
+        kind = kind_of(self._settings.broker_url or "", is_embedded=self._broker is not None)
+        return BrokerState(ok=self._hears_broker(), error=self._why_deaf(), kind=kind)
 
     async def _read_journal(self, place: Place, app: celery.Celery, broker_url: str) -> tuple[Journal, Facts]:
         """Return where decisions are written from now on, and what the master before this one wrote."""
@@ -246,7 +271,9 @@ class Master:
             lambda task_id, state, result, _tb: _call(loop, dispatcher.on_reply, task_id, state, result),
         )
         replies.on_reconnect = lambda: _call(loop, _after_outage, dispatcher, dead_queues)
-        events = EventListener(app, lambda event: _call(loop, _take_event, tasks, fleet, event))
+        self._hears_broker = lambda: replies.wait_until_consuming(0)
+        self._why_deaf = lambda: replies.error
+        events = EventListener(app, into(loop, tasks, fleet))
         sender = Sender(app)
         dispatcher = CeleryDispatcher(
             sender,
@@ -268,6 +295,8 @@ class Master:
         server = HttpServer(app, self._bound, protocol=protocol, tls=self._tls)
         await server.start()
         self._stack.push_async_callback(server.stop)
+        if parts.board is not None:
+            self._stack.callback(parts.board.feed.stop)  # the server waits for its listeners
         self._stack.callback(
             parts.creates.stop
         )  # before the server's end: clients that wait get their answer
@@ -332,29 +361,6 @@ def run_master(
     finally:
         loop.stop()
         bound.close()
-
-
-async def tick_for_ever(*parts: Ticking, pause_s: float = TICK_S) -> None:
-    """Let time pass for each of these; a bug in one does not stop the others."""
-    while True:
-        await asyncio.sleep(pause_s)
-        for tick in [part.tick for part in parts]:
-            try:
-                tick()
-            except Exception:
-                logger.exception(
-                    "a tick of the master failed, which is a bug; the next one comes all the same"
-                )
-
-
-def _take_event(tasks: TaskStats, fleet: Fleet, event: Mapping[str, Any]) -> None:
-    """Take one event of Celery's stream: statistics, and a sign of life or of the end of a worker."""
-    tasks.take(event)
-    worker_id = str(event.get("hostname", "")).removeprefix(NODE_PREFIX)
-    if event.get("type") == "worker-offline":
-        fleet.suspect(worker_id)
-    else:
-        fleet.hear(worker_id)
 
 
 def _on_lost(creates: Creates, dead_queues: DeadQueues) -> Callable[[str, frozenset[str]], None]:

@@ -15,11 +15,15 @@ from gym_queue.errors import (
     NotSupported,
     RequestInvalid,
 )
+from gym_queue.log import current_id
+from gym_queue.master.facts import About
 from gym_queue.master.placement import Need, Placement
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.sessions import CreateReply, CreateRequest
 
 RETRY_AFTER_S = 5.0
+ABOUT_CHARS = 2000
+"""Longest metadata, as JSON, that is kept for as long as the environment lives."""
 SHOWN = 100
 """Characters of a caller's own words that an error repeats."""
 
@@ -54,6 +58,10 @@ class Waiting:
     """Takes it to its worker."""
     is_given_up: bool = False
     """Its worker has stopped answering: another one shall do it."""
+    sent: float | None = None
+    """When it was last sent to a worker, on the master's clock."""
+    request_id: str | None = field(default_factory=lambda: current_id("request_id"))
+    """Of the request that brought it; None of one that an earlier master wrote down."""
     awaits: str = field(init=False)
     """The same for all that wait for the same thing: one text, as it is compared often."""
 
@@ -65,9 +73,26 @@ class Waiting:
         """The environment's id."""
         return str(self.request.env_id)
 
+    @property
+    def ids(self) -> dict[str, str | None]:
+        """What is on the log's lines about it, whoever's request sends it on its way."""
+        return {"request_id": self.request_id, "env_id": self.env_id}
+
     def is_wanted(self, now: float) -> bool:
         """Return whether somebody waits for it, or may ask for it again after a restart."""
         return (self.callers > 0 or now < self.wanted_until) and not self.answer.done()
+
+    def about(self) -> About:
+        """Return what was asked for, as it is shown to people; metadata that is long is left out."""
+        request, spec = self.request, self.request.env_spec or {}
+        folder = (request.env_dir or "").rstrip("/").rpartition("/")[2]
+        task = (request.task_spec or {}).get("id")
+        runner = None if self.placement is None else self.placement.runner
+        known = (("env", folder or request.env_name or spec.get("id")), ("task_id", request.task_id or task))
+        named = {name: str(value)[:SHOWN] for name, value in known if value}
+        is_short = len(json.dumps(request.metadata)) <= ABOUT_CHARS
+        metadata = request.metadata if is_short else {}
+        return About(**named, runner=runner or request.runner, metadata=metadata)
 
     @property
     def outcome(self) -> str:

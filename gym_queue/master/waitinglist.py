@@ -17,6 +17,7 @@ from gym_queue.master.fairshare import Order, by_arrival
 from gym_queue.master.placement import Placement, need_of
 from gym_queue.master.waiting import Waiting
 from gym_queue.protocol.sessions import CreateReply, CreateRequest
+from gym_queue.stats.latency import Histogram
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,10 @@ class WaitingList:
         self._arrivals = itertools.count()
         self.outcomes: Counter[str] = Counter()
         """How those that were let go had ended: created, given_up, or their error's code."""
+        self.took, self.queued = Histogram(), Histogram()
+        """Of those that were created: from being asked for to their answer, and until they were last sent."""
+        self.version = 0
+        """Grows when one comes, goes, or is sent."""
 
     def add(self, request: CreateRequest, digest: str) -> Waiting:
         """Take in a create, behind those of its priority.
@@ -55,6 +60,7 @@ class WaitingList:
         order = (-request.priority, next(self._arrivals))
         waiting = Waiting(request, need_of(request), digest, order, self._clock(), _answer())
         self._creates[waiting.env_id] = waiting
+        self.version += 1
         self._note(waiting)
         return waiting
 
@@ -66,7 +72,8 @@ class WaitingList:
         """Let a create go: it is answered, or nobody wants it."""
         waiting = self._creates.pop(env_id, None)
         if waiting is not None:
-            self.outcomes[waiting.outcome] += 1
+            self.version += 1
+            self._count(waiting)
             self._notes.note(CREATE, env_id, None)
 
     def forget(self, env_id: str) -> None:
@@ -76,18 +83,23 @@ class WaitingList:
     def place(self, waiting: Waiting, placement: Placement | None, process: int | None = None) -> None:
         """Note where a create is on its way to; None: it waits again."""
         waiting.placement, waiting.is_given_up = placement, False
+        self.version += 1
         if placement is not None:
-            waiting.process = process
+            waiting.process, waiting.sent = process, self._clock()
         if waiting.env_id in self._creates:
             self._note(waiting)
 
     def queue(self) -> list[Waiting]:
         """Return those that wait for a slot, first to be served first."""
-        return self._order([w for w in self._creates.values() if w.placement is None])
+        return self._order(self.unplaced())
 
     def all(self) -> list[Waiting]:
         """Return those that wait, and those on their way."""
         return list(self._creates.values())
+
+    def unplaced(self) -> list[Waiting]:
+        """Return those that wait for a slot, in no order that matters: cheaper than ``queue``."""
+        return [waiting for waiting in self._creates.values() if waiting.placement is None]
 
     def freeze(self) -> None:
         """Write nothing down any more: the next master takes over what is left."""
@@ -120,6 +132,12 @@ class WaitingList:
         found.sort(key=lambda pair: pair[0].order)
         self._arrivals = itertools.count(max((w.order[1] for w, _ in found), default=-1) + 1)
         return found
+
+    def _count(self, waiting: Waiting) -> None:
+        self.outcomes[waiting.outcome] += 1
+        if waiting.outcome == "created" and waiting.sent is not None:
+            self.took.add(self._clock() - waiting.since)
+            self.queued.add(waiting.sent - waiting.since)
 
     def _waiting_of(self, fact: CreateFact) -> Waiting:
         since = self._clock() - max(self._wall() - fact.since, 0.0)

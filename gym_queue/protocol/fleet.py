@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from gym_queue.protocol.sessions import ENV_ID_PATTERN, Message, Request
 WORKER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 MAX_RESOURCE = 1_000_000
 """Cores, GiB or GPUs: more than any machine has."""
+METRICS_CHARS = 64 << 10
 SECRET_HEADER = "X-Worker-Secret"  # noqa: S105  a header's name
 """Bears what the registration's reply gave, on all that this worker says from then on."""
 EnvId = Annotated[str, Field(pattern=ENV_ID_PATTERN)]
@@ -110,10 +112,18 @@ class Heartbeat(Request):
     memory_percent: float | None = Field(None, strict=True)
     status: str = "healthy"
     metrics: dict[str, JsonValue] | None = None
+    """At most METRICS_CHARS as JSON: the master keeps and shows them."""
     sequence: Annotated[int, Whole(0, 2**63 - 1)] | None = None
     """Grows with each heartbeat of one registration, so that a late one is known as late."""
     pid: Annotated[int, Whole(0, 2**63 - 1)] | None = None
     """The ``pid`` of the registration, so that one of an earlier process under this id is known as such."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _is_short(cls, metrics: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        if metrics and len(json.dumps(metrics)) > METRICS_CHARS:
+            raise ValueError(f"has more than {METRICS_CHARS} characters as JSON: send fewer numbers")
+        return metrics
 
 
 class WorkerRef(Request):

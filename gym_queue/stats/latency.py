@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Collection
 from typing import Any
 
 BOUNDS_S = tuple(0.0001 * 2 ** (i / 2) for i in range(48))
@@ -31,6 +32,19 @@ class Histogram:
         self.count += other.count
         self.sum_s += other.sum_s
 
+    def since(self, earlier: Histogram) -> Histogram:
+        """Return what was counted after ``earlier``, a copy of this one as it was then."""
+        made = Histogram()
+        made.buckets = [max(0, n - m) for n, m in zip(self.buckets, earlier.buckets, strict=True)]
+        made.count, made.sum_s = sum(made.buckets), max(0.0, self.sum_s - earlier.sum_s)
+        return made
+
+    def copy(self) -> Histogram:
+        """Return another one with the same counts."""
+        made = Histogram()
+        made.merge(self)
+        return made
+
     def quantile_s(self, share: float) -> float:
         """Return the upper bound, in seconds, of the bucket that holds this quantile; 0 when nothing was counted.
 
@@ -57,6 +71,7 @@ class CallStats:
         self._known = known
         self._by_worker: dict[str, dict[str, Histogram]] = {}
         self._failures: dict[str, int] = {}
+        self._gone: dict[str, Histogram] = {}
 
     def add(self, worker_id: str, call: str, seconds: float, *, failed: bool) -> None:
         """Count one call."""
@@ -72,17 +87,30 @@ class CallStats:
             self._failures[name] = self._failures.get(name, 0) + 1
 
     def forget(self, worker_id: str) -> None:
-        """Drop a worker that is gone."""
-        self._by_worker.pop(worker_id, None)
+        """Drop a worker that is gone; its calls stay counted, as everybody's."""
+        for name, histogram in self._by_worker.pop(worker_id, {}).items():
+            self._gone.setdefault(name, Histogram()).merge(histogram)
 
-    def failures(self, call: str) -> int:
-        """Return how many calls of a name failed."""
-        return self._failures.get(call, 0)
+    def workers(self) -> frozenset[str]:
+        """Return the workers that calls are counted of."""
+        return frozenset(self._by_worker)
+
+    def of(self, call: str, *, but: Collection[str]) -> Histogram:
+        """Return one call's latencies over the workers that are there, but some."""
+        merged = Histogram()
+        for worker_id, calls in self._by_worker.items():
+            if worker_id not in but and call in calls:
+                merged.merge(calls[call])
+        return merged
+
+    def failures(self, call: str | None = None) -> int:
+        """Return how many calls of a name failed; None is of all names."""
+        return sum(self._failures.values()) if call is None else self._failures.get(call, 0)
 
     def by_call(self) -> dict[str, Histogram]:
         """Return the latencies of each call over all workers, in order of the names."""
         merged: dict[str, Histogram] = {}
-        for calls in self._by_worker.values():
+        for calls in (self._gone, *self._by_worker.values()):
             for name, histogram in calls.items():
                 merged.setdefault(name, Histogram()).merge(histogram)
         return dict(sorted(merged.items()))

@@ -327,6 +327,7 @@ class Fleet:
         flags = [
             *("--master-url", url, "--max-envs", str(setup.max_envs), "--grace", f"{setup.grace_s:g}"),
             *("--worker-id", self.worker_id(number), "--host", setup.host),
+            *(("--episodes-dir", str(self._folder / "episodes")) if setup.quiet else ()),
             *setup.worker_arguments,
             *arguments,
         ]

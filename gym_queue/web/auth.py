@@ -14,6 +14,8 @@ from gym_queue.web.errors import error_reply
 
 COOKIE = "gym_queue_token"
 READS = ("GET", "HEAD")
+PAGE_HEADER = "X-Gym-Queue-Page"
+"""Set to 1 by the dashboard's own script; a page of another origin cannot send it, as nobody answers its preflight."""
 
 TokenCheck = Callable[[str, str], bool]
 """path, token → whether the token opens the path."""
@@ -25,16 +27,46 @@ def same_token(given: str, expected: str) -> bool:
 
 
 def given_token(scope: Scope) -> str | None:
-    """Return the token a request carries: a bearer header, or for calls that only read the dashboard's cookie.
+    """Return the token a request carries: a bearer header, or the dashboard's cookie.
 
-    A browser adds the cookie to what pages on other ports of the same host send, so it must not open calls that act.
+    A browser adds the cookie to what pages on other ports of the same host send, so it opens calls that only read,
+    and a POST of which it is sure that a page of this server sent it.
     """
     headers = Headers(scope=scope)
     if (token := bearer_token(headers)) is not None:
         return token
-    if scope["method"] not in READS:
-        return None
-    return cookie_token(headers.get("cookie", ""))
+    if scope["method"] in READS or (scope["method"] == "POST" and is_page_call(headers)):
+        return cookie_token(headers.get("cookie", ""))
+    return None
+
+
+def is_page_call(headers: Headers) -> bool:
+    """Whether a page of this very server made a call: its script says so, and its browser."""
+    return is_said_by_page(
+        page=_only(headers, PAGE_HEADER),
+        origin=_only(headers, "origin"),
+        site=_only(headers, "sec-fetch-site"),
+        host=_only(headers, "host"),
+    )
+
+
+def is_said_by_page(*, page: str, origin: str, site: str, host: str) -> bool:
+    """Whether what a request's headers say together makes it one of a page of this very server.
+
+    Args:
+        page: PAGE_HEADER, which a script of another origin cannot send.
+        origin: Origin: "null" is nobody's.
+        site: Sec-Fetch-Site, which only browsers set; it stands for a missing Origin, and vetoes a wrong one.
+        host: Host.
+    """
+    if page != "1" or site not in ("", "same-origin") or not (origin or site):
+        return False
+    return not origin or (bool(host) and is_own_page(origin, host))
+
+
+def _only(headers: Headers, name: str) -> str:
+    """Return a header's value; of one that comes twice, something that is neither."""
+    return ", ".join(headers.getlist(name))
 
 
 def bearer_token(headers: Headers) -> str | None:

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gym_queue.log import log_ids
 
+COLLECTION = ("create", "list")
+"""Calls of all environments, where other calls name one."""
 SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -44,5 +46,13 @@ class RequestIdMiddleware:
                     headers[self._timing_header] = f"{time.perf_counter() - start:.6f}"
             await send(message)
 
-        with log_ids(request_id=request_id):
+        with log_ids(request_id=request_id, **_env_of(scope["path"])):
             await self._app(scope, receive, reply)
+
+
+def _env_of(path: str) -> dict[str, str]:
+    """Return the environment that a call is about, for the log."""
+    if not path.startswith("/envs/"):
+        return {}
+    env_id = path[6:].partition("/")[0]
+    return {"env_id": env_id} if SAFE_ID.fullmatch(env_id) and env_id not in COLLECTION else {}

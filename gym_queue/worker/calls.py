@@ -9,7 +9,10 @@ from pydantic import Field
 
 from gym_queue import errors
 from gym_queue.protocol.calls import CREATE, ENV_CALLS, ENV_ID, SHOW, Call
+from gym_queue.protocol.episodes import WORKER_EPISODE_CALLS
+from gym_queue.protocol.logs import ENV_LOGS
 from gym_queue.protocol.sessions import Message
+from gym_queue.protocol.watching import WATCH_CALLS
 
 
 class WorkerHealth(Message):
@@ -86,7 +89,7 @@ WORKER_CALLS = (
     replace(HEALTH, errors=READ_ERRORS),
     *(
         replace(call, errors=(*call.errors, errors.Unauthorized, *READ_ERRORS))
-        for call in (LIST, CREATE, SHOW, *ENV_CALLS)
+        for call in (LIST, CREATE, SHOW, *ENV_CALLS, *WATCH_CALLS, ENV_LOGS, *WORKER_EPISODE_CALLS)
     ),
 )
 """Everything a worker answers."""

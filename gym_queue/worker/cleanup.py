@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,14 +19,16 @@ logger = logging.getLogger(__name__)
 SWEEP_TIMEOUT_S = 5.0
 
 
-def remove_env(env_id: str, work_dir: Path) -> None:
+def remove_env(env_id: str, work_dir: Path, save: Callable[[Path, str], None]) -> None:
     """End what carries an environment's mark, and remove its folder.
 
     Args:
         env_id: The environment; its own process has ended.
         work_dir: The environment's folder.
+        save: Takes out of the folder, which it is given with the environment's id, what outlives the environment.
     """
     sweep(env_id, timeout_s=SWEEP_TIMEOUT_S)
+    save(work_dir, env_id)
     remove_tree(work_dir)
 
 

@@ -13,9 +13,13 @@ from celery.worker.consumer import Consumer
 from kombu import Queue
 
 from gym_queue.errors import GymQueueError, NoCapacity
+from gym_queue.log import log_ids
+from gym_queue.names import REQUEST_HEADER
 from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.queues import CREATE_TASK
 from gym_queue.protocol.sessions import CreateRequest, Opened
+from gym_queue.tracing import trace_of
+from gym_queue.web.requestid import SAFE_ID
 from gym_queue.web.server import LoopThread
 from gym_queue.worker.host import Host
 from gym_queue.worker.http import WorkerIdentity
@@ -56,21 +60,34 @@ class PatientConsumer(Consumer):
 def add_create_task(app: Celery, host: Host, loop: LoopThread, identity: WorkerIdentity) -> None:
     """Register ``gym_queue.create_env`` with the app."""
 
-    def create_env(task: Any, request: dict[str, Any]) -> dict[str, Any]:
+    def create_env(task: Any, request: dict[str, Any]) -> _Answer:
         """Open an environment in a process of its own."""
-        logger.info(
-            "task %s id=%s queue=%s",
-            CREATE_TASK,
-            task.request.id,
-            task.request.delivery_info.get("routing_key"),
-        )
-        return _open(host, loop, identity, parse_model(CreateRequest, request))
+        queue = str(task.request.delivery_info.get("routing_key"))
+        told = {
+            "messaging.system": "celery",
+            "messaging.destination.name": queue,
+            "gym_queue.env_id": str(task.request.id),
+            "gym_queue.worker_id": identity.worker_id,
+        }
+        with (
+            log_ids(**_ids(task)),
+            host.tracing.span(CREATE_TASK, of=trace_of(task.request), kind="CONSUMER", told=told),
+        ):
+            logger.info("task %s id=%s queue=%s", CREATE_TASK, task.request.id, queue)
+            return _Answer(_open(host, loop, identity, parse_model(CreateRequest, request)))
 
     register: Any = app.task
     register(create_env, name=CREATE_TASK, bind=True, throws=(GymQueueError,))  # logged without a traceback
 
 
-def _open(host: Host, loop: LoopThread, identity: WorkerIdentity, request: CreateRequest) -> dict[str, Any]:
+def _ids(task: Any) -> dict[str, str]:
+    """Return the ids that are on the log's lines about a create, here as on the master."""
+    given = str(task.request.get(REQUEST_HEADER) or "")
+    request = {"request_id": given} if SAFE_ID.fullmatch(given) else {}
+    return {**request, "env_id": str(task.request.id)}
+
+
+def _open(host: Host, loop: LoopThread, identity: WorkerIdentity, request: CreateRequest) -> Opened:
     start = time.perf_counter()
     try:
         env = loop.run(host.open(request))
@@ -87,7 +104,25 @@ def _open(host: Host, loop: LoopThread, identity: WorkerIdentity, request: Creat
         worker_url=identity.url,
         env_token=env.token,
         open_s=time.perf_counter() - start,
-    ).model_dump()
+    )
+
+
+class _Answer:
+    """What the task returns: the reply has it whole, Celery's events and log lines without the environment's token.
+
+    Args:
+        opened: What was opened.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+
+    def __repr__(self) -> str:
+        return repr(self._opened)
+
+    def __json__(self) -> dict[str, Any]:
+        """Return what kombu's serializer writes."""
+        return self._opened.model_dump()
 
 
 def set_queues(app: Celery, names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -28,7 +29,10 @@ from gym_queue.protocol.sessions import CreateRequest, EpisodeLimits, ResetReque
 from gym_queue.runners.processes import become_subreaper, has_children
 from gym_queue.specs.security import HostPolicy
 from gym_queue.verifiers import VerifierLimits
+from gym_queue.worker.envlogs import EnvLogFile
+from gym_queue.worker.eyeserver import EyeServer
 from gym_queue.worker.ipc import FrameSocket
+from gym_queue.worker.putaway import KeepRule, put_away
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +54,9 @@ class EnvServer:
     A close that comes meanwhile waits in the socket; the worker then sends the signal NUDGE, and a thread reads it.
     """
 
-    def __init__(self, channel: FrameSocket, env_id: str) -> None:
+    def __init__(self, channel: FrameSocket, env_id: str, socket_path: str) -> None:
         self._channel = channel
+        self._socket_path = socket_path
         self._env_id = env_id
         self._episode: Episode | None = None
         self._in_call = self._nudged = False
@@ -130,6 +135,7 @@ class EnvServer:
         source = load_source(
             request, arguments["runners"], HostPolicy.model_validate(arguments["host_policy"])
         )
+        keep = KeepRule.parse(arguments["keep"])
         setup = EpisodeSetup(
             env_id=self._env_id,
             source=source,
@@ -141,9 +147,11 @@ class EnvServer:
             ),
             bounds=EpisodeBounds.model_validate(arguments["bounds"]),
             reset_policy=arguments["reset_policy"],
+            put_away=partial(put_away, env_id=self._env_id, rule=keep) if keep else None,
             lazy_frames=True,  # whoever reads the folder asks for episode_dir first
         )
         self._episode = Episode(setup)
+        self._eye = EyeServer(self._socket_path, self._env_id, self._episode)
         return {
             "inline": self._episode.inline,
             "runner": source.runner,
@@ -156,8 +164,9 @@ class EnvServer:
         reply = self._live.reset(parse_body(ResetRequest, body))
         return self._encode({**reply, "_request_id": arguments["request_id"]}, arguments)
 
-    def _step(self, arguments: dict[str, Any]) -> bytes:
-        return self._encode(self._live.step(parse_body(StepRequest, arguments["body"])), arguments)
+    def _step(self, arguments: dict[str, Any]) -> tuple[int, bytes]:
+        reply = self._live.step(parse_body(StepRequest, arguments["body"]))
+        return reply["info"]["step"], self._encode(reply, arguments)
 
     def _capture(self, arguments: dict[str, Any]) -> bytes:
         return self._encode({"observation": self._live.capture_observation()}, arguments)
@@ -225,12 +234,22 @@ def _copy(copy: Callable[[Source, Target], None], source: Source, target: Target
         ) from error
 
 
+def keep_lines(folder: Path) -> None:
+    """Let what this process logs be asked for: it is written to the environment's folder as well."""
+    try:
+        logging.getLogger().addHandler(EnvLogFile(folder))
+    except OSError as error:
+        logger.warning("the environment's lines are not kept for who asks: %s", error)
+
+
 def main(socket_path: str, env_id: str) -> None:
     """Serve one environment over the worker's socket. Never returns."""
     become_subreaper()  # daemons that leave the sandbox's session stay our children, and end with us
     with log_ids(env_id=env_id):
+        keep_lines(Path(socket_path).parent / "envs" / env_id)
         try:
-            EnvServer(FrameSocket(socket_path, {"env_id": env_id, "pid": os.getpid()}), env_id).serve()
+            channel = FrameSocket(socket_path, {"env_id": env_id, "pid": os.getpid()})
+            EnvServer(channel, env_id, socket_path).serve()
         except BaseException:
             logger.exception("the environment's process failed")
             sys.stderr.flush()

@@ -11,14 +11,18 @@ import sys
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from gym_queue.errors import EnvLost, EnvTimeout, RunnerFailed, StartupFailed, from_wire
+from gym_queue.log import LogSetup
 from gym_queue.worker.cleanup import kill_trees, remove_env, remove_tree
 from gym_queue.worker.ipc import FrameReader, pack, read_frame
+from gym_queue.worker.putaway import KeepRule, put_all_away
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +48,8 @@ class EnvProcess(asyncio.Protocol):
         self.env_id = env_id
         self.pid = pid
         self.exited = exited
+        self.eye: asyncio.Future[EnvProcess] = exited.get_loop().create_future()
+        """Its second connection, for those who look while a call runs; it comes once the environment is open."""
         self._writer = writer  # closes its transport when it is collected
         self._transport = writer.transport
         self._frames = FrameReader()
@@ -74,6 +80,11 @@ class EnvProcess(asyncio.Protocol):
         finally:
             timer.cancel()
             del self._calls[call_id]
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection has ended."""
+        return self._gone
 
     def disconnect(self) -> None:
         """Close the connection: the process ends itself when it can."""
@@ -128,13 +139,21 @@ class EnvProcesses:
     Args:
         work_dir: The worker's private folder, with a short path: the unix socket is in it.
         runners: What the environments may run on; imported once, before the processes are forked.
-        log_level: For the processes.
+        log: How the processes log.
+        keep: Where episodes go; None keeps none.
     """
 
-    def __init__(self, work_dir: Path, runners: Sequence[str], *, log_level: str = "INFO") -> None:
-        self._work_dir = work_dir
+    def __init__(
+        self,
+        work_dir: Path,
+        runners: Sequence[str],
+        *,
+        log: LogSetup | None = None,
+        keep: KeepRule | None = None,
+    ) -> None:
+        self._work_dir, self._keep = work_dir, keep
         self._runners = list(runners)
-        self._log_level = log_level
+        self._log = log or LogSetup()
         self._socket_path = str(work_dir / "env.sock")
         self._server: asyncio.Server | None = None
         self._popen: subprocess.Popen[bytes] | None = None
@@ -145,6 +164,7 @@ class EnvProcesses:
         self._exits: dict[str, asyncio.Future[int]] = {}
         self._connected: dict[str, psutil.Process] = {}
         self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
+        self._processes: weakref.WeakValueDictionary[str, EnvProcess] = weakref.WeakValueDictionary()
 
     async def start(self) -> None:
         """Make the work folder and start the fork server.
@@ -236,8 +256,9 @@ class EnvProcesses:
         options = {
             "socket": self._socket_path,
             "work_dir": str(self._work_dir),
-            "log_level": self._log_level,
+            "log": asdict(self._log),
             "runners": self._runners,
+            "keep": self._keep.dump() if self._keep else None,
         }
         popen = self._popen = subprocess.Popen(  # noqa: ASYNC220  returns once the process is forked
             [sys.executable, "-m", "gym_queue.worker.forkserver", json.dumps(options)],
@@ -280,6 +301,9 @@ class EnvProcesses:
                 self._control.set_result(writer)
             await self._hear_exits(reader, writer)
             return
+        if "eye" in hello:
+            self._on_eye(hello["eye"], writer)
+            return
         self._on_env(hello["env_id"], hello["pid"], writer)
 
     def _on_env(self, env_id: str, pid: int, writer: asyncio.StreamWriter) -> None:
@@ -289,7 +313,15 @@ class EnvProcesses:
             return
         with suppress(psutil.NoSuchProcess):
             self._connected[env_id] = psutil.Process(pid)
-        arriving.set_result(EnvProcess(env_id, pid, writer, self._exits[env_id]))
+        process = self._processes[env_id] = EnvProcess(env_id, pid, writer, self._exits[env_id])
+        arriving.set_result(process)
+
+    def _on_eye(self, env_id: str, writer: asyncio.StreamWriter) -> None:
+        process = self._processes.get(env_id)
+        if process is None or process.eye.done():
+            writer.close()
+            return
+        process.eye.set_result(EnvProcess(env_id, process.pid, writer, process.exited))
 
     async def _hear_exits(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -308,7 +340,12 @@ class EnvProcesses:
             kill_trees(self._connected[env_id] for env_id in orphans if env_id in self._connected)
         for env_id in orphans:
             if not self._stopping:
-                await asyncio.to_thread(remove_env, env_id, self._work_dir / "envs" / env_id)
+                await asyncio.to_thread(
+                    remove_env,
+                    env_id,
+                    self._work_dir / "envs" / env_id,
+                    partial(put_all_away, rule=self._keep),
+                )
             self._on_exit(env_id, -1)
 
     def _on_exit(self, env_id: str, status: int) -> None:

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from gym_queue.errors import Forbidden, PathNotFound
 from gym_queue.runners.beneath import open_file
 
+BYTES = "application/octet-stream"
 CHUNK_BYTES = 256 << 10
 SHOWN = 200
 """Characters of a caller's path that an error repeats."""
@@ -83,23 +84,34 @@ class FileReply(Response):
         fd: The descriptor; closed once the reply is sent, or was given up.
         name: What the client may call the file.
         range_header: ``Range`` of the request.
+        place: Where in the open file the one to send is, its start and size in bytes; None is all of it.
+        media_type: What it is; None goes by its name.
     """
 
-    def __init__(self, fd: int, name: str, range_header: str | None = None) -> None:
+    def __init__(
+        self,
+        fd: int,
+        name: str,
+        range_header: str | None = None,
+        *,
+        place: tuple[int, int] | None = None,
+        media_type: str | None = None,
+    ) -> None:
         self._fd = fd
-        size = os.fstat(fd).st_size
-        self._start, self._end = _range_of(range_header, size) or (0, size)
-        is_part = (self._start, self._end) != (0, size)
+        offset, size = place or (0, os.fstat(fd).st_size)
+        start, end = _range_of(range_header, size) or (0, size)
+        self._start, self._end = offset + start, offset + end
+        is_part = (start, end) != (0, size)
         super().__init__(
             status_code=206 if is_part else 200,
             headers={
                 "Content-Disposition": disposition(name),
-                "Content-Length": str(self._end - self._start),
+                "Content-Length": str(end - start),
                 "Accept-Ranges": "bytes",
                 "X-Content-Type-Options": "nosniff",
-                **({"Content-Range": f"bytes {self._start}-{self._end - 1}/{size}"} if is_part else {}),
+                **({"Content-Range": f"bytes {start}-{end - 1}/{size}"} if is_part else {}),
             },
-            media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+            media_type=media_type or _media_type(name),
         )
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
@@ -129,6 +141,14 @@ def disposition(name: str) -> str:
         return f'attachment; filename="{name}"'
     exact = quote(name.encode("utf-8", "replace"), safe="")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"
+
+
+def _media_type(name: str) -> str:
+    """Return what a file may be to a reader: a picture, a film or a text, and never a page or this server's JSON."""
+    kind = mimetypes.guess_type(name)[0] or BYTES
+    if kind.startswith("text/") or kind == "application/json":
+        return "text/plain; charset=utf-8"
+    return kind if kind.startswith(("image/", "video/", "audio/")) and "xml" not in kind else BYTES
 
 
 def _range_of(header: str | None, size: int) -> tuple[int, int] | None:

@@ -28,6 +28,7 @@ from gym_queue.runners.registry import preload, remove_orphans
 from gym_queue.worker import envmain
 from gym_queue.worker.cleanup import SWEEP_TIMEOUT_S, kill_trees, remove_env, remove_tree
 from gym_queue.worker.ipc import FrameSocket
+from gym_queue.worker.putaway import KeepRule, copy_entry, entries, put_all_away
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +43,15 @@ class ForkServer:
         socket_path: The worker's unix socket.
         work_dir: The worker's folder; each environment's is below it, and all of it is removed at the end.
         runners: What the environments may run on.
+        keep: Where their episodes go; None keeps none.
     """
 
-    def __init__(self, socket_path: str, work_dir: Path, runners: Sequence[str] = ()) -> None:
+    def __init__(
+        self, socket_path: str, work_dir: Path, runners: Sequence[str] = (), *, keep: KeepRule | None = None
+    ) -> None:
         self._socket_path = socket_path
         self._work_dir = work_dir
+        self._keep = keep
         self._runners = runners
         self._children: dict[int, str] = {}
         self._brooms: dict[int, tuple[str, int]] = {}
@@ -158,10 +163,14 @@ class ForkServer:
     def _clean(self, env_id: str) -> None:
         """Remove what is left of an environment; a subreaper has found its processes among its own children."""
         folder = self._work_dir / "envs" / env_id
-        if self._is_subreaper:
-            remove_tree(folder)
-        else:
-            remove_env(env_id, folder)
+        if not self._is_subreaper:
+            remove_env(env_id, folder, self._save)
+            return
+        self._save(folder, env_id)
+        remove_tree(folder)
+
+    def _save(self, folder: Path, env_id: str) -> None:
+        put_all_away(folder, env_id, self._keep)
 
     def _report(self, env_id: str, status: int) -> None:
         with suppress(OSError):
@@ -198,6 +207,9 @@ class ForkServer:
             time.sleep(0.02)
             self._reap()
         self._remove_orphans()
+        if self._keep is not None:
+            for waiting in entries(self._keep.staging):
+                copy_entry(waiting, self._keep)
         remove_tree(self._work_dir)
 
 
@@ -206,9 +218,9 @@ def _ignore(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Run as ``python -m gym_queue.worker.forkserver '{"socket":..,"work_dir":..,"log_level":..,"runners":[..]}'``."""
+    """Run as ``python -m gym_queue.worker.forkserver '{"socket":..,"work_dir":..,"log":{..},"runners":[..],"keep":..}'``."""
     options = json.loads(sys.argv[1])
-    configure_logging(options["log_level"])
+    configure_logging(**options["log"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when its worker does
     become_subreaper()
@@ -218,7 +230,8 @@ def main() -> None:
     gc.freeze()  # what is imported by now stays shared between the forks
     work_dir = Path(options["work_dir"])
     try:
-        server = ForkServer(options["socket"], work_dir, options["runners"])
+        keep = KeepRule.parse(options["keep"])
+        server = ForkServer(options["socket"], work_dir, options["runners"], keep=keep)
     except OSError as error:
         logger.error("the worker has gone before its fork server came up: %s", error)
         remove_tree(work_dir)

@@ -20,12 +20,16 @@ from gym_queue.errors import (
     NoCapacity,
     RunnerFailed,
 )
-from gym_queue.log import log_ids
+from gym_queue.log import LogSetup, current_id, log_ids
 from gym_queue.protocol.sessions import CreateRequest
+from gym_queue.stats.callreports import CallCounts
+from gym_queue.tracing import NO_TRACING, NOWHERE, Trace, Tracing
 from gym_queue.worker.cleanup import remove_tree
 from gym_queue.worker.ended import CLOSED, Ended
+from gym_queue.worker.envlogs import EnvLogs
 from gym_queue.worker.envprocess import EnvProcess, EnvProcesses
 from gym_queue.worker.live import HostLimits, LiveEnv
+from gym_queue.worker.putaway import put_all_away
 from gym_queue.worker.reaper import steady_clock, unused
 
 logger = logging.getLogger(__name__)
@@ -41,7 +45,10 @@ class Host:
         work_dir: The worker's private folder.
         runners: What this worker runs, best first.
         limits: Slots and time limits.
+        log: How the environments' processes log.
+        logs: What is logged about each environment.
         clock: Unix seconds; by default steps of the wall clock do not show in it.
+        tracing: Makes spans of what environments do.
     """
 
     def __init__(
@@ -50,11 +57,16 @@ class Host:
         runners: tuple[str, ...],
         limits: HostLimits,
         *,
-        log_level: str = "INFO",
+        log: LogSetup | None = None,
+        logs: EnvLogs | None = None,
         clock: Callable[[], float] | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.runners = runners
         self.limits = limits
+        self.tracing = tracing
+        self.counts = CallCounts()
+        """Of the calls to all environments, for the master."""
         self._work_dir = work_dir
         self._clock = clock or steady_clock()
         self._envs: dict[str, LiveEnv] = {}
@@ -64,7 +76,8 @@ class Host:
         """Whether clients cannot reach this worker: their leases do not run meanwhile."""
         self.reaped_count = 0
         """Environments that were closed because nobody used them."""
-        self._processes = EnvProcesses(work_dir, runners, log_level=log_level)
+        self.logs = logs or EnvLogs()
+        self._processes = EnvProcesses(work_dir, runners, log=log, keep=limits.keep)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
         self._hurried = False
@@ -121,7 +134,8 @@ class Host:
         work_dir = self._work_dir / "envs" / env_id
         env = LiveEnv(env_id, request, secrets.token_urlsafe(24), work_dir, now, now, now)
         self._envs[env_id] = env  # holds the slot from here on
-        with log_ids(env_id=env_id):
+        self.logs.begin(env_id)
+        with log_ids(env_id=env_id), self.tracing.child("open environment"):
             try:
                 async with self._starting:
                     await self._open(env)
@@ -139,6 +153,7 @@ class Host:
             raise RunnerFailed("it was closed before its turn came")
         try:
             env.work_dir.mkdir(parents=True, mode=0o700)
+            self.logs.make_file(env.env_id, env.work_dir)
         except OSError as error:
             raise RunnerFailed(
                 f"the folder of environment {env.env_id} cannot be made: {error.strerror or error}"
@@ -154,6 +169,7 @@ class Host:
             "bounds": self.limits.episode_bounds.model_dump(mode="json"),
             "checkpoint_dir": str(self.limits.checkpoint_dir),
             "cache_limits": self.limits.cache_limits.model_dump(mode="json"),
+            "keep": self.limits.keep.dump() if self.limits.keep else None,
         }
         env.process = process
         env.opened = await process.call("open", arguments, timeout_s=OPEN_TIMEOUT_S)
@@ -192,14 +208,31 @@ class Host:
             EnvTimeout: It hung; its process was killed, and its neighbours never noticed.
             EnvLost: Its process died.
         """
-        env = self.get(env_id)
+        env, began = self.get(env_id), time.perf_counter()
+        request_id = arguments.get("request_id") if arguments else None
+        try:
+            reply = await self._call(env, operation, arguments)
+        except GymQueueError as error:
+            env.calls.add(
+                operation, began, request_id=request_id or current_id("request_id"), error_code=error.code
+            )
+            self.counts.add(operation, time.perf_counter() - began, failed=error.status >= 500)
+            raise
+        step, reply = reply if operation == "step" else (None, reply)
+        env.calls.add(operation, began, request_id=request_id or current_id("request_id"), step=step)
+        self.counts.add(operation, time.perf_counter() - began, failed=False)
+        return reply
+
+    async def _call(self, env: LiveEnv, operation: str, arguments: dict[str, Any] | None) -> Any:
+        env_id = env.env_id
         env.busy += 1
         env.last_activity = env.last_seen = self._clock()
         try:
             async with env.lock:
                 process = self.get(env_id).process
                 assert process is not None  # noqa: S101  get() has checked it
-                return await process.call(operation, arguments, timeout_s=self.limits.call_timeout_s)
+                with self.tracing.child(operation):
+                    return await process.call(operation, arguments, timeout_s=self.limits.call_timeout_s)
         except (EnvLost, EnvState, RunnerFailed) as error:
             if not env.ending:
                 raise
@@ -213,6 +246,11 @@ class Host:
         finally:
             env.busy -= 1
             env.last_activity = env.last_seen = self._clock()
+
+    def created_in(self, env_id: str) -> Trace:
+        """Return the trace that an environment's create was part of."""
+        env = self._envs.get(env_id)
+        return env.trace if env is not None else NOWHERE
 
     def use(self, env_id: str) -> LiveEnv:
         """Return a live environment that a call is about whose bytes still come: it is not idle meanwhile.
@@ -295,9 +333,14 @@ class Host:
             logger.error("environment %s could not be cleaned up: %s", env.env_id, error or "no end in time")
         finally:
             if env.work_dir.exists():  # it never had a process, or that was not to be ended
-                await asyncio.to_thread(remove_tree, env.work_dir)
+                await asyncio.to_thread(self._remove, env)
             if self._envs.get(env.env_id) is env:
+                self.logs.end(env.env_id)
                 del self._envs[env.env_id]
+
+    def _remove(self, env: LiveEnv) -> None:
+        put_all_away(env.work_dir, env.env_id, self.limits.keep)
+        remove_tree(env.work_dir)
 
     async def _watch(self, env: LiveEnv, process: EnvProcess) -> None:
         """Free the slot of an environment whose process died by itself."""
@@ -319,7 +362,8 @@ class Host:
             )  # side by side: one that hangs holds up no other
 
     def _keep(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
+        with log_ids(request_id=None):  # it outlives the request that began it
+            task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -27,13 +27,18 @@ from gym_queue.web.idempotency import key_of
 from gym_queue.web.limits import DEFAULT_BODIES, BodyLimits
 from gym_queue.web.requestid import RequestIdMiddleware
 from gym_queue.web.rotation import RotatingToken
+from gym_queue.worker.archive import Archive
 from gym_queue.worker.calls import WORKER_CALLS
+from gym_queue.worker.episodecalls import add_episodes
 from gym_queue.worker.files import FileReply, check_copyable, confine, open_reply
 from gym_queue.worker.host import Host
 from gym_queue.worker.hotcalls import HotCalls, route_hot_calls
+from gym_queue.worker.logcalls import add_logs
 from gym_queue.worker.tickets import Tickets
+from gym_queue.worker.traces import TracedCalls, names_of
 from gym_queue.worker.transfers import Uploads, take_out
 from gym_queue.worker.viewers import Viewers, add_viewing
+from gym_queue.worker.watching import add_watching
 
 TIMING_HEADER = "X-Worker-Processing-Time"
 TITLE = Title(
@@ -59,6 +64,7 @@ def make_worker_app(
     *,
     token: str | RotatingToken | None,
     bodies: BodyLimits = DEFAULT_BODIES,
+    archive: Archive | None = None,
 ) -> ASGIApp:
     """Return the worker's ASGI app.
 
@@ -67,6 +73,7 @@ def make_worker_app(
         identity: What ``/health`` says.
         token: The worker token, or the cluster's; None serves everybody.
         bodies: How large they may be; of steps, ``host`` says.
+        archive: The finished episodes; None keeps none.
     """
     app = DescribedApp(lambda: document(TITLE, WORKER_CALLS))
     install_error_handlers(app, Methods(WORKER_CALLS).of)
@@ -77,8 +84,13 @@ def make_worker_app(
     _add_transfers(app, host)
     tickets, attempts = Tickets(), Attempts()
     add_viewing(app, host, tickets)
+    add_watching(app, host)
+    add_episodes(app, archive)
+    add_logs(app, host, identity.worker_id)
     route_hot_calls(app)
-    hot = BugMiddleware(HotCalls(Uploads(BodyLimitMiddleware(app, bodies), host), host))
+    hot: ASGIApp = BugMiddleware(HotCalls(Uploads(BodyLimitMiddleware(app, bodies), host), host))
+    if host.tracing.is_on:
+        hot = TracedCalls(hot, host.tracing, names_of(call.path for call in WORKER_CALLS), host.created_in)
     held = RotatingToken(token) if isinstance(token, str) and token else token or None
     check = _checker(host, held) if isinstance(held, RotatingToken) else None
     guarded = TokenMiddleware(hot, check=check)

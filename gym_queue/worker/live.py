@@ -13,9 +13,13 @@ from gym_queue.errors import Conflict, EnvBusy, GymQueueError, NoCapacity
 from gym_queue.protocol.sessions import CreateRequest
 from gym_queue.settings import checkpoints_path
 from gym_queue.specs.security import HostPolicy
+from gym_queue.tracing import Trace, current
 from gym_queue.verifiers import VerifierLimits
+from gym_queue.worker.calllog import CallLog
 from gym_queue.worker.envprocess import EnvProcess
+from gym_queue.worker.putaway import KeepRule
 from gym_queue.worker.replies import Replies
+from gym_queue.worker.trajectory import TrajectoryReader
 
 NOT_THE_SAME = {"queue_timeout_s": None, "priority": 0}
 """What may differ between two requests for the same environment."""
@@ -46,8 +50,14 @@ class LiveEnv:
     """Of uploads that are coming in, all together."""
     ending: bool = False
     """We are ending it ourselves: its process's exit is no surprise."""
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever has its screen drawn."""
+    calls: CallLog = field(default_factory=CallLog)
+    trajectory: TrajectoryReader = field(default_factory=TrajectoryReader)
     running: tuple[str, str] | None = None
     """The step or reset that runs: its name and its request's id."""
+    trace: Trace = field(default_factory=current)
+    """What its create was part of."""
 
     def check_free(self) -> None:
         """See that no step or reset runs.
@@ -114,3 +124,5 @@ class HostLimits:
     """Where checkpoints are kept, shared by the workers of this host."""
     cache_limits: CacheLimits = field(default_factory=CacheLimits)
     """What checkpoints may take."""
+    keep: KeepRule | None = None
+    """Where finished episodes go; None keeps none."""

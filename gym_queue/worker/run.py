@@ -10,9 +10,10 @@ import shutil
 import socket
 import ssl
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from gym_queue.broker.url import check_broker_url
 from gym_queue.env.bounds import EpisodeBounds
 from gym_queue.env.checkpoints import CacheLimits
 from gym_queue.errors import RequestInvalid, StartupFailed
+from gym_queue.log import LogSetup
 from gym_queue.protocol.fleet import WORKER_ID_PATTERN
 from gym_queue.protocol.queues import queue_name
 from gym_queue.protocol.sessions import RESET_POLICIES
@@ -36,6 +38,7 @@ from gym_queue.runners.registry import implemented_runners, remove_orphans
 from gym_queue.settings import WorkerSettings, checkpoints_path
 from gym_queue.specs.security import HostPolicy
 from gym_queue.tls import server_context
+from gym_queue.tracing import start_tracing
 from gym_queue.verifiers import VerifierLimits
 from gym_queue.web.door import Door
 from gym_queue.web.limits import MIB, BodyLimits, DoorLimits
@@ -45,8 +48,10 @@ from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals
 from gym_queue.worker.announce import Announcer, Census, MasterLink, advertised_host, describe_worker
 from gym_queue.worker.consumer import Part, PatientConsumer, add_create_task, add_steps, set_queues
 from gym_queue.worker.doctor import preflight
+from gym_queue.worker.envlogs import EnvLogs
 from gym_queue.worker.host import Host
 from gym_queue.worker.http import WorkerIdentity, make_worker_app
+from gym_queue.worker.keeping import ArchivePart, open_archive
 from gym_queue.worker.live import HostLimits
 from gym_queue.worker.parts import AnnouncerPart, CertificatePart, HostPart, HttpPart, ReadyPart
 from gym_queue.worker.viewers import is_viewer
@@ -102,6 +107,8 @@ def run_worker(
             if announcer is not None and not announcer.has_started:
                 announcer.deregister()
             raise
+        finally:
+            worker.host.tracing.stop()
     finally:
         bound.close()
         shutil.rmtree(work_dir, ignore_errors=True)
@@ -205,11 +212,14 @@ def _compose(
     on_ready: Callable[[str], None],
 ) -> tuple[Worker, Announcer | None]:
     tls = server_context(settings.tls, asks=ssl.CERT_REQUIRED)
-    worker_id = settings.worker_id or _make_id()
+    worker_id = settings.worker_id or make_worker_id()
     port = int(bound.getsockname()[1])
     max_starting = min(settings.max_starting or os.cpu_count() or 1, settings.max_envs)
-    limits = _host_limits(settings, max_starting)
-    host = Host(work_dir, runners, limits, log_level=settings.log_level)
+    archive = open_archive(settings, worker_id, work_dir)
+    limits = replace(_host_limits(settings, max_starting), keep=archive.rule if archive else None)
+    tracing = start_tracing("gym-queue-worker", service_instance_id=worker_id)
+    log = LogSetup(settings.log_level, settings.log_format, {"worker_id": worker_id})
+    host = Host(work_dir, runners, limits, log=log, logs=keep_lines(), tracing=tracing)
     queues = tuple(queue_name(runner, worker_id) for runner in runners)
     announcer, url = None, f"{settings.tls.scheme}://{settings.advertise_host or 'localhost'}:{port}"
     broker_url = settings.broker_url
@@ -238,7 +248,11 @@ def _compose(
         worker_id, url, settings.master_url, lambda: announcer.master_status if announcer else "none"
     )
     app = make_worker_app(
-        host, identity, token=None if settings.no_auth else token, bodies=BodyLimits.of(settings)
+        host,
+        identity,
+        token=None if settings.no_auth else token,
+        bodies=BodyLimits.of(settings),
+        archive=archive,
     )
     server = HttpServer(
         app, bound, protocol=Door(DoorLimits.of(settings), upgrades=is_viewer).protocol(), tls=tls
@@ -246,12 +260,20 @@ def _compose(
     renewed = RenewedCertificate(settings.tls, [tls, announcer.verify if announcer else None])
     parts: tuple[Part, ...] = (
         HostPart(host, loop),
+        ArchivePart(archive),
         HttpPart(server, loop),
         AnnouncerPart(announcer, host, loop, grace_s=settings.grace_s),
         CertificatePart(renewed, loop),
         ReadyPart(lambda: on_ready(url)),
     )
     return Worker(host, loop, identity, parts, queues, broker_url, settings.ssl_ca), announcer
+
+
+def keep_lines() -> EnvLogs:
+    """Return what keeps this process' lines by environment, from now on."""
+    logs = EnvLogs()
+    logging.getLogger().addHandler(logs)
+    return logs
 
 
 def _host_limits(settings: WorkerSettings, max_starting: int) -> HostLimits:
@@ -276,7 +298,8 @@ def _has_lost(announcer: Announcer) -> bool:
 
 
 def _census(host: Host) -> Census:
-    return Census(list(host.snapshot()), host.opening, {"reaped": host.reaped_count})
+    metrics = {"reaped": host.reaped_count, "clock": time.time(), "calls": host.counts.report()}
+    return Census(list(host.snapshot()), host.opening, metrics)
 
 
 def _run(worker: Worker, max_envs: int) -> None:
@@ -353,6 +376,7 @@ def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(",") if name.strip())
 
 
-def _make_id() -> str:
+def make_worker_id() -> str:
+    """Return a name for a worker that has none: of its host, and a random part."""
     host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname().partition(".")[0])[:60] or "worker"
     return f"{host}-{secrets.token_hex(3)}"

@@ -239,7 +239,7 @@ def test_the_commands_of_the_remote_page_work_as_written(place):
     ):
         wait_until(
             lambda: place.run("gym-anything", "status", "--remote-url", url, "--json").stdout.count(
-                '"healthy"'
+                '"status": "healthy"'
             )
         )
         script = subprocess.run(

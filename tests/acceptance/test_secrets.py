@@ -7,13 +7,16 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
 
+from gym_queue.broker.app import make_app
+from gym_queue.broker.events import EventListener
 from gym_queue.errors import GymQueueError
 from gym_queue.testing import Fleet
 from tests.acceptance.conftest import Place, fleet_at, wait_until
@@ -23,8 +26,13 @@ LISTS = {
     "master": (
         *("/envs/list", "/workers/list", "/queue", "/api/tasks", "/api/metrics", "/health", "/openapi.json"),
         *("/", "/dashboard", "/dashboard/app.js", "/envs/{env}", "/metrics", "/no/such/call"),
+        *("/api/tasks?limit=500", "/api/tasks/{env}", "/api/broker"),
+        *("/api/logs/{env}", "/envs/{env}/logs"),
     ),
-    "worker": ("/envs/list", "/health", "/openapi.json", "/envs/{env}", "/metrics", "/no/such/call"),
+    "worker": (
+        *("/envs/list", "/health", "/openapi.json", "/envs/{env}", "/metrics", "/no/such/call"),
+        "/envs/{env}/logs",
+    ),
 }
 CLIENT = """
 import json, logging, sys
@@ -57,6 +65,7 @@ class Run:
     tokens: Mapping[str, str]
     secrets: dict[str, str]
     said: list[str] = field(default_factory=list)
+    broker_url: str = ""
 
     def http(self, url: str, token: str) -> httpx.Client:
         """Return a client with a token."""
@@ -123,6 +132,7 @@ def register_by_hand(run: Run) -> None:
         body = {"worker_id": "by-hand", "url": "http://127.0.0.1:9", "max_envs": 0, "bears_secret": True}
         told = http.post("/workers/register", json=body).json()
         run.secrets["worker's own"] = told["worker_secret"]
+        run.broker_url = told["broker_url"]
         password = urlsplit(told["broker_url"]).password
         if password:
             run.secrets["broker"] = password
@@ -148,6 +158,21 @@ def go_wrong(run: Run, env_id: str) -> None:
             http.get(f"/envs/none/session_info?token={run.tokens['cluster']}")
 
 
+@contextmanager
+def overheard(run: Run) -> Iterator[list[dict[str, Any]]]:
+    """Yield what Celery's events tell everybody who watches the broker."""
+    events: list[dict[str, Any]] = []
+    app = make_app(run.broker_url, name="test.events")
+    listener = EventListener(app, events.append)
+    listener.start()
+    assert listener.wait_until_consuming(10)
+    try:
+        yield events
+    finally:
+        listener.stop()
+        app.close()
+
+
 def drive(run: Run) -> None:
     """Run clients of every kind: the library, raw calls, the commands, and a worker that dies."""
     fields = spec_of(run)
@@ -171,7 +196,7 @@ def lists(run: Run, env_id: str) -> Iterator[tuple[str, str]]:
 
 def test_no_secret_is_in_a_line_of_the_logs_or_in_a_list(run: Run) -> None:
     register_by_hand(run)
-    with run.http(run.fleet.url, run.tokens["named client"]) as http:
+    with overheard(run) as events, run.http(run.fleet.url, run.tokens["named client"]) as http:
         made = http.post("/envs/create", json=spec_of(run)).json()
         run.secrets["env"] = made["env_token"]
         env_id = made["env_id"]
@@ -183,6 +208,8 @@ def test_no_secret_is_in_a_line_of_the_logs_or_in_a_list(run: Run) -> None:
         go_wrong(run, env_id)
         for what, shown in lists(run, env_id):
             assert run.leaks(shown) == [], what
+        wait_until(lambda: {"task-succeeded", "task-failed"} <= {event["type"] for event in events})
+        assert [event for event in events if run.leaks(json.dumps(event))] == []
         run.fleet.kill_env_process(0)
         wait_until(lambda: http.post(f"/envs/{env_id}/step", json={}).status_code in (404, 410))
     with suppress(GymQueueError):

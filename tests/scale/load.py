@@ -54,6 +54,7 @@ class SimulatedWorker:
         self._env_ids = [str(uuid.uuid4()) for _ in range(ENVS)]
         self._sequence = time.time_ns()
         self._connection: Connection | None = None
+        self._steps = 0
         self.heartbeat_s = 0.0
 
     async def join(self) -> None:
@@ -82,6 +83,7 @@ class SimulatedWorker:
             "memory_percent": 50.0,
             "status": "healthy",
             "sequence": self._sequence,
+            "metrics": {"reaped": 0, "clock": time.time(), "calls": {"step": self._report()}},
         }
         self._beats.sent += 1
         start = time.perf_counter()
@@ -98,6 +100,11 @@ class SimulatedWorker:
             await asyncio.sleep(max(0.0, at - time.monotonic()))
             await self.beat()
             at += self.heartbeat_s
+
+    def _report(self) -> list[int]:
+        """Return the counts of a worker that answers ten steps between heartbeats, of which each bucket gets some."""
+        self._steps += 10
+        return [self._steps * 1000, 0, 5, *[self._steps // 10] * 10]
 
     async def _post(self, call: str, body: dict[str, object]) -> dict[str, Any]:
         if self._connection is None or not self._connection.is_open:

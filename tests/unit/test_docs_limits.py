@@ -12,7 +12,10 @@ from gym_queue.settings import ServerSettings, TlsSettings, WorkerSettings
 PAGE = Path(__file__).parents[2] / "docs/limits.md"
 ROW = re.compile(r"^\|[^|]*\| `([A-Z_]+)`[^|]*\| ([\d,]+)", re.M)
 SHARED = sorted(set(ServerSettings.model_fields) - set(TlsSettings.model_fields))
-NEW = ("step_body_mb", "copy_gb", "max_actions", "max_wait_s", "max_frames")
+NEW = (
+    *("step_body_mb", "copy_gb", "max_actions", "max_wait_s", "max_frames"),
+    *("keep_episodes", "episodes_gb"),
+)
 
 
 def rows() -> dict[str, float]:

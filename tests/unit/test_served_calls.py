@@ -13,9 +13,12 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from gym_queue.dashboard.pages import ASSETS
 from gym_queue.master.calls import MASTER_CALLS
 from gym_queue.protocol.calls import ENV_CALLS, Call
+from gym_queue.protocol.logs import ENV_LOGS
 from gym_queue.protocol.methods import Methods
+from gym_queue.protocol.watching import WATCH_CALLS
 from gym_queue.worker.calls import WORKER_CALLS
 from gym_queue.worker.host import Host
 from gym_queue.worker.http import WorkerIdentity, make_worker_app
@@ -24,7 +27,9 @@ from tests.unit.dashboard.masters import make_parts, master_with_pages
 
 Said = TypeVar("Said")
 CATCH_ALL = "/envs/{env_id}/{call:path}"
-FORWARDED = {(call.method, call.path) for call in ENV_CALLS}
+FORWARDED = {(call.method, call.path) for call in (*ENV_CALLS, *WATCH_CALLS, ENV_LOGS)}
+ANY_ASSET = ("GET", "/dashboard/{name:path}")
+"""Routes every file of the page; the table names those that the page's shell begins with."""
 
 
 def of_a_master(ask: Callable[[ASGIApp], Awaitable[Said]]) -> Said:
@@ -73,9 +78,9 @@ def test_a_worker_routes_what_its_table_says(tmp_path: Path) -> None:
 
 
 def test_a_master_routes_what_its_table_says_but_what_it_forwards() -> None:
-    served = of_a_master(routed)
+    served = of_a_master(routed) - {ANY_ASSET}
     assert served <= table(MASTER_CALLS)
-    assert table(MASTER_CALLS) - served <= FORWARDED
+    assert table(MASTER_CALLS) - served <= FORWARDED | {("GET", f"/dashboard/{name}") for name in ASSETS}
 
 
 @pytest.mark.parametrize("program", ["master", "worker"])

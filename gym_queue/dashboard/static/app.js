@@ -1,229 +1,178 @@
-// Asks for the fleet's state every 2 s and shows it. Whatever comes from outside becomes text, never markup.
+// Boots the page: finds the masters, follows one of them, and shows the view that the address names.
 
-const PATHS = { workers: "workers/list", queue: "queue", envs: "envs/list", tasks: "api/tasks" };
-const POLL_MS = 2000;
-const PATIENCE_MS = 5000;
-const MAX_ROWS = 200;
-const MAX_TEXT = 160;
-const MAX_TITLE = 2000;
-const KINDS = {
-  healthy: "good", SUCCESS: "good", unhealthy: "warn", draining: "warn", RETRY: "warn", REVOKED: "warn",
-  dead: "bad", FAILURE: "bad", REJECTED: "bad",
-};
+import { Api } from "./api.js";
+import { fill, h, throttle } from "./dom.js";
+import { tickTimes } from "./format.js";
+import { listenToKeys } from "./keys.js";
+import { Live } from "./live.js";
+import { loginForm } from "./login.js";
+import { errorState, skeleton } from "./notices.js";
+import { Router } from "./router.js";
+import { Shell } from "./shell.js";
+import { VIEWS } from "./views.js";
 
-const byId = (id) => document.getElementById(id);
-const began = performance.now();
-let lastAnswer = null; // performance.now() of the last poll that brought something
-let reason = ""; // why polls fail; empty while they do not
-let polling = false;
+const AGAIN_MS = 2000;
 
-async function read(path) {
-  try {
-    const reply = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
-    const body = await reply.json();
-    if (!reply.ok) return { status: reply.status, error: String(body.error ?? `it answered ${reply.status}`) };
-    return { status: 200, body, master: reply.headers.get("X-Gym-Queue-Master") };
-  } catch (error) {
-    return { status: 0, error: explain(error) };
+/** The page as a whole. */
+class App {
+  constructor() {
+    this._root = new URL("../", import.meta.url);
+    this._main = document.getElementById("main");
+    this._shell = new Shell({ onMaster: (master) => this._router.setMaster(master), onTheme: () => this._themed() });
+    this._login = loginForm(this._root, () => this._signedIn());
+    this._router = new Router(Object.keys(VIEWS), (...route) => this._route(...route));
+    this._mounted = null;
+    this._mounting = 0;
+    this._masters = [];
+    this._me = null;
+    this._onNeedLogin = () => this._lockOut();
+    this._meet = throttle(AGAIN_MS, () => this._meetNow());
+    this._mastersAreGuessed = false;
   }
-}
 
-function explain(error) {
-  if (error.name === "TimeoutError") return `no answer within ${PATIENCE_MS / 1000} s`;
-  if (error instanceof SyntaxError) return "the answer is not JSON";
-  return "no connection";
-}
-
-async function poll() {
-  if (polling || document.hidden) return;
-  polling = true;
-  try {
-    const names = Object.keys(PATHS);
-    const replies = await Promise.all(names.map((name) => read(PATHS[name])));
-    take(Object.fromEntries(names.map((name, at) => [name, replies[at]])));
-  } catch (error) {
-    reason = `this page cannot read the answer: ${error.message}`;
-    tellAge();
-  } finally {
-    polling = false;
+  async start() {
+    listenToKeys(this._router);
+    setInterval(() => this._tick(), 1000);
+    await this._findMasters();
+    this._router.start();
   }
-}
 
-function take(replies) {
-  const all = Object.values(replies);
-  if (all.some((reply) => reply.status === 401)) return lockOut();
-  byId("login").hidden = true;
-  if (all.every((reply) => reply.status !== 200)) {
-    reason = all[0].error;
-    return tellAge();
-  }
-  reason = "";
-  lastAnswer = performance.now();
-  show(replies);
-}
-
-function lockOut() {
-  reason = "";
-  lastAnswer = null;
-  byId("data").hidden = true;
-  byId("summary").textContent = "";
-  for (const body of document.querySelectorAll("tbody")) body.replaceChildren();
-  tell("unauthorised", "unauthorised: this dashboard shows its data to holders of the cluster's token");
-  if (byId("login").hidden) {
-    byId("login").hidden = false;
-    byId("token").focus();
-    if (new URLSearchParams(location.search).get("login") === "wrong") {
-      byId("login-error").textContent = "the token of that link is wrong";
+  async _findMasters() {
+    const api = new Api(this._root);
+    try {
+      this._masters = await api.get("api/masters");
+    } catch {
+      this._masters = [{ name: location.host, url: "", base: "" }]; // asked again once somebody answers
+      this._mastersAreGuessed = true;
     }
   }
-}
 
-function tell(state, text) {
-  const banner = byId("state");
-  banner.dataset.state = state;
-  banner.hidden = text === "";
-  setText(banner, text);
-}
-
-function tellAge() {
-  if (!reason) return;
-  byId("data").classList.add("stale");
-  const silent = duration((performance.now() - (lastAnswer ?? began)) / 1000, 0);
-  const shown = lastAnswer === null ? "nothing was seen yet" : "showing what was last seen";
-  tell("disconnected", `the master does not answer since ${silent}: ${shown} (${reason})`);
-}
-
-function show({ workers, queue, envs, tasks }) {
-  const ofTasks = tasks.body?.workers ?? {};
-  const master = workers.master ?? new URL(".", location.href).href.replace(/\/$/, "");
-  section("workers", workers, (body) => body.workers.map((worker) => workerRow(worker, ofTasks)),
-    `no worker yet: gym-anything-worker --master-url ${master}`);
-  section("queue", queue, (body) => body.waiting.map(queueRow), "no create waits for a slot");
-  section("envs", envs, (body) => Object.entries(body.environments).map(envRow), "no environment is open");
-  section("counts", tasks, (body) => [countRow(body.counts)], "");
-  section("tasks", tasks, (body) => body.latest.map(taskRow), "no task since the master started");
-  summarise(workers.body, queue.body);
-  byId("data").hidden = false;
-  byId("data").classList.remove("stale");
-  tell("ok", "");
-}
-
-function summarise(fleet, queue) {
-  const used = fleet?.workers.reduce((sum, worker) => sum + worker.effective_count, 0);
-  const parts = [];
-  if (fleet) parts.push(`${fleet.healthy_workers} of ${fleet.total_workers} workers healthy`);
-  if (fleet) parts.push(`${used} slots used, ${fleet.total_capacity} offered`);
-  if (queue) parts.push(`${queue.total} waiting`);
-  setText(byId("summary"), parts.join(" · "));
-}
-
-function section(id, reply, rowsOf, whenEmpty) {
-  const table = byId(id);
-  const note = table.parentElement.querySelector(".note");
-  if (reply.status !== 200) {
-    table.hidden = true;
-    setText(note, `not shown: ${reply.error}`);
-    return;
+  _route(view, params, how) {
+    const key = this._router.master || "0";
+    if (key !== this._masterKey) this._follow(key);
+    if (this._mounted?.view === view && this._mounted.instance.update && this._mounted.key === key) {
+      this._mounted.ctx.params = params;
+      this._mounted.instance.update(params);
+    } else this._mount(view, params, how);
+    this._shell.showView(view, this._router);
   }
-  const rows = rowsOf(reply.body);
-  table.hidden = rows.length === 0;
-  fill(table, rows.slice(0, MAX_ROWS));
-  const more = rows.length > MAX_ROWS ? `and ${rows.length - MAX_ROWS} more, which this page leaves out` : "";
-  setText(note, rows.length ? more : whenEmpty);
-}
 
-function workerRow(worker, ofTasks) {
-  const tasks = ofTasks[`gym@${worker.worker_id}`] ?? {}; // the node name that workers give themselves in Celery
-  return [
-    worker.worker_id, worker.status, `${worker.effective_count}/${worker.max_envs}`,
-    (worker.metadata.available_runners ?? ["any"]).join(", "),
-    percent(worker.cpu_percent), percent(worker.memory_percent),
-    `${duration(worker.last_heartbeat_ago_sec)} ago`,
-    tasks.active ?? 0, tasks.processed ?? 0, tasks.succeeded ?? 0, tasks.failed ?? 0,
-  ];
-}
-
-function queueRow(create) {
-  const why = Object.entries(create.why_not).map(([worker, because]) => `${worker}: ${because}`).join("; ");
-  return [
-    create.position + 1, create.env_id, create.priority, create.capability, duration(create.waiting_s, 0),
-    why || "waits behind another that needs the same",
-  ];
-}
-
-const envRow = ([id, env]) => [id, env.worker_id, env.worker_status ?? "unknown"];
-const countRow = (counts) => labelsOf(byId("counts")).map((state) => counts[state] ?? 0);
-const taskRow = (task) => [
-  task.task_id, task.state, task.worker, task.queue,
-  task.runtime_s === null ? "" : duration(task.runtime_s), task.exception,
-];
-
-// Changes only the cells that differ, so that a selection and the scroll position outlive a poll.
-function fill(table, rows) {
-  const labels = labelsOf(table);
-  const body = table.tBodies[0];
-  while (body.rows.length > rows.length) body.lastElementChild.remove();
-  while (body.rows.length < rows.length) {
-    const row = body.insertRow();
-    for (const label of labels) row.insertCell().dataset.label = label;
+  _follow(key) {
+    this._live?.stop();
+    this._masterKey = key;
+    const master = this._masters[Number(key)] ?? this._masters[0];
+    this._api = new Api(this._root, master.base, { onUnauthorized: this._onNeedLogin });
+    this._live = new Live(this._api);
+    this._me = null;
+    this._live.subscribe("state", () => this._stateChanged());
+    this._shell.showMasters(this._masters, key);
+    this._live.subscribe("overview", (overview) => this._shell.showCounts(overview));
+    this._live.start();
+    this._met = this._meetNow();
   }
-  rows.forEach((values, at) => values.forEach((value, column) => setCell(body.rows[at].cells[column], value)));
-}
 
-function labelsOf(table) {
-  return [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
-}
+  async _meetNow() {
+    const api = this._api;
+    try {
+      const me = await api.get("api/me");
+      if (api !== this._api) return;
+      if (this._mastersAreGuessed) await this._knowMasters();
+      this._me = me;
+      this._shell.showMe(me);
+      this._login.hide();
+      this._main.hidden = false;
+      if (this._mounted && this._mounted.ctx.me?.may_act !== me.may_act) this._remount();
+    } catch (error) {
+      if (api === this._api && error.status !== 401) setTimeout(() => this._meet(), AGAIN_MS);
+    }
+  }
 
-function setCell(cell, value) {
-  const text = value === "" || value === null || value === undefined ? "–" : String(value);
-  const isCut = text.length > MAX_TEXT;
-  setText(cell, isCut ? `${text.slice(0, MAX_TEXT)}…` : text);
-  cell.title = isCut ? text.slice(0, MAX_TITLE) : "";
-  cell.dataset.kind = Object.hasOwn(KINDS, text) ? KINDS[text] : "";
-}
+  async _knowMasters() {
+    this._mastersAreGuessed = false;
+    await this._findMasters();
+    this._follow(this._router.master || "0");
+  }
 
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
+  async _mount(view, params, how) {
+    const mounting = (this._mounting += 1);
+    this._unmount();
+    const root = h("div", { class: `view view-${view}` }, skeleton(6));
+    fill(this._main, root);
+    await this._met;
+    if (mounting !== this._mounting) return;
+    const ctx = this._context(params);
+    try {
+      const { mount } = await import(`./views/${view}.js`);
+      if (mounting !== this._mounting) return;
+      fill(root);
+      const instance = await mount(root, ctx);
+      if (mounting !== this._mounting) return void instance.unmount();
+      this._mounted = { view, ctx, instance, key: this._masterKey };
+    } catch (error) {
+      console.error(`the view ${view} cannot be shown:`, error);
+      fill(root, errorState(error, () => this._remount()));
+    }
+    if (how === "link") (root.querySelector("h1") ?? this._main).focus?.();
+  }
 
-function percent(value) {
-  return value === null || value === undefined ? "" : `${Math.round(value)}\u00a0%`;
-}
+  _context(params) {
+    const router = this._router;
+    return {
+      api: this._api, live: this._live, clock: this._api.clock, me: this._me, masters: this._masters,
+      master: this._masterKey, apiOf: (base) => new Api(this._root, base), params,
+      href: (...to) => router.href(...to),
+      navigate: (...to) => router.navigate(...to),
+      notify: (text, kind) => this._shell.notify(text, kind),
+      setParams(changes) {
+        router.setParams(changes);
+        this.params = router.params;
+      },
+    };
+  }
 
-function duration(seconds, digits = 1) {
-  if (seconds < 1 && digits) return `${Math.round(seconds * 1000)}\u00a0ms`;
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? digits : 0)}\u00a0s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
+  _remount() {
+    this._mount(this._router.view, this._router.params, "load");
+  }
 
-async function signIn(event) {
-  event.preventDefault();
-  const field = byId("token");
-  const failure = byId("login-error");
-  failure.textContent = "";
-  try {
-    const reply = await fetch("dashboard/login", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ token: field.value.trim() }),
-      signal: AbortSignal.timeout(PATIENCE_MS),
+  _unmount() {
+    this._mounted?.instance.unmount();
+    this._mounted = null;
+  }
+
+  _themed() {
+    document.dispatchEvent(new CustomEvent("themechange"));
+  }
+
+  _stateChanged() {
+    const { state } = this._live;
+    if (state === "unauthorized") return this._lockOut();
+    if (state === "live") this._meet(); // a restarted master may see us with other rights
+    this._shell.showState(this._live);
+  }
+
+  _lockOut() {
+    this._me = null;
+    this._unmount();
+    this._main.hidden = true;
+    this._shell.showSignedOut();
+    this._login.show();
+  }
+
+  _signedIn() {
+    this._login.hide();
+    this._main.hidden = false;
+    this._mastersAreGuessed = false;
+    this._findMasters().then(() => {
+      this._follow(this._masterKey ?? "0");
+      this._remount();
     });
-    if (!reply.ok) {
-      failure.textContent = String((await reply.json()).error);
-      return;
-    }
-  } catch (error) {
-    failure.textContent = `signing in failed: ${explain(error)}`;
-    return;
   }
-  field.value = "";
-  poll();
+
+  _tick() {
+    if (!this._api || document.hidden) return;
+    tickTimes(document, this._api.clock.now());
+    this._shell.showState(this._live);
+  }
 }
 
-byId("login").addEventListener("submit", signIn);
-document.addEventListener("visibilitychange", poll);
-setInterval(poll, POLL_MS);
-setInterval(tellAge, 1000);
-poll();
+new App().start();

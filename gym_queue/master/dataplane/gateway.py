@@ -17,7 +17,7 @@ from gym_queue.master.dataplane.head import RequestHead
 from gym_queue.master.dataplane.limits import DEFAULT_LIMITS, Limits
 from gym_queue.master.dataplane.protocol import GatewayProtocol
 from gym_queue.master.dataplane.upstream import UpstreamPools
-from gym_queue.master.dataplane.viewers import bears_ticket, check_page
+from gym_queue.master.dataplane.viewers import bears_ticket, check_page, is_page_call
 from gym_queue.master.fleet import Fleet
 from gym_queue.master.routes import CLOSED, Route, Routes, RouteState
 from gym_queue.protocol.methods import Methods
@@ -48,6 +48,11 @@ CALLS = frozenset(
         "keepalive",
         "vnc",
         "vnc_ticket",
+        "logs",
+        "screen",
+        "calls",
+        "trajectory",
+        "artifacts",
     ]
 )
 
@@ -169,6 +174,11 @@ class Gateway:
             for exchange in exchanges
         )
 
+    def closing(self) -> frozenset[str]:
+        """Return the environments whose close is at their worker."""
+        exchanges = [connection.exchange for connection in self.connections]
+        return frozenset(each.route.env_id for each in exchanges if each is not None and each.call == "close")
+
     def on_unreachable(self, worker_id: str) -> None:
         """A worker could not be reached, or hung up on a call."""
         self._fleet.suspect(worker_id)
@@ -211,11 +221,13 @@ class Gateway:
 
 
 def _token_of(head: RequestHead, authorization: bytes | None) -> str | None:
-    """Return the token a request bears, as the app reads it: a call that only reads may bear it as a cookie."""
+    """Return the token a request bears, as the app reads it: a call that reads, or that our page makes, as a cookie."""
     if authorization is not None:
         scheme, _, token = authorization.decode("latin-1").partition(" ")
         return token.strip() if scheme.lower() == "bearer" else None
-    if head.method in (b"GET", b"HEAD") and b"cookie" in head.fields:
+    if b"cookie" not in head.fields:
+        return None
+    if head.method in (b"GET", b"HEAD") or (head.method == b"POST" and is_page_call(head)):
         return cookie_token(head.fields[b"cookie"].decode("latin-1"))
     return None
 

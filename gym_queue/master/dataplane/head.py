@@ -34,7 +34,15 @@ NOT_IN_TRAILERS = _OURS
 REQUEST_VARIES = frozenset({b"content-length", b"idempotency-key", b"x-request-id"})
 """Headers whose values change from one request of a client to its next; sent on by whoever forwards."""
 REPLY_VARIES = frozenset({b"content-length", b"date", b"x-request-id", b"x-worker-processing-time"})
-_OF_REPLIES = _OURS | REPLY_VARIES
+_OF_REPLIES = (
+    _OURS | REPLY_VARIES | frozenset(b"set-cookie refresh clear-site-data service-worker-allowed".split())
+)
+"""The last ones would let a worker act on who looks at its replies with a browser: they are not sent on."""
+_DATA = re.compile(
+    rb"content-type:[ \t]*application/(?:json|vnd\.gym-queue\+msgpack)[ \t]*(?:;[^,]*)?", re.IGNORECASE
+)
+_GUARD = b"x-content-type-options: nosniff\r\ncontent-security-policy: default-src 'none'; frame-ancestors 'none'; sandbox\r\n"
+"""Said before what a worker says of anything but data: it is nobody's page, least of all the dashboard's."""
 _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"idempotency-key"})
 METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -185,6 +193,8 @@ def parse_reply(head: bytes, *, method: bytes) -> ReplyHead:
     names = _names(connection)
     if names:
         rest = _without(rest, names)
+    if status >= 200 and not _is_data(rest):
+        rest = _GUARD + rest
     keep_alive = not _closes(connection, names) and (not is_http_10 or b"keep-alive" in connection)
     return ReplyHead(
         status, head[: head.index(b"\r\n") + 2], fields, rest, framing, keep_alive and framing != UNTIL_CLOSE
@@ -218,6 +228,12 @@ def _split(block: bytes, ours: frozenset[bytes]) -> tuple[dict[bytes, bytes], by
         if name == b"expect":
             kept.append(line)
     return fields, b"\r\n".join(kept)
+
+
+def _is_data(rest: bytes) -> bool:
+    """Return whether a reply's headers say, once and clearly, that it is what programs read."""
+    kinds = [line for line in rest.split(b"\r\n") if line[:13].lower() == b"content-type:"]
+    return len(kinds) == 1 and _DATA.fullmatch(kinds[0]) is not None
 
 
 def _framing(fields: dict[bytes, bytes], *, is_http_10: bool, default: int) -> int:

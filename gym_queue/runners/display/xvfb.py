@@ -79,6 +79,7 @@ class Xvfb:
         Raises:
             RunnerFailed: It does not answer.
         """
+        self._check_alive()  # else it would be waited for
         return X11Camera.open(SOCKETS / f"X{self._display}", self._resolution, cookie=self._cookie)
 
     def variables(self) -> dict[str, str]:

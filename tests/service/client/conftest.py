@@ -12,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gym_queue.client import RemoteGymEnv
+from gym_queue.log import LogSetup
 from gym_queue.web.server import HttpServer, LoopThread, bind
 from gym_queue.worker.host import Host
 from gym_queue.worker.http import WorkerIdentity, make_worker_app
@@ -47,7 +48,7 @@ def running_worker(wrap: Callable[[ASGIApp], ASGIApp], *, max_envs: int = 4) -> 
     """Run a worker of this process's and yield its URL."""
     with tempfile.TemporaryDirectory(prefix="gq-", ignore_cleanup_errors=True) as folder:
         loop = LoopThread()
-        host = Host(Path(folder), ("fake",), HostLimits(max_envs, 600.0, 60.0), log_level="ERROR")
+        host = Host(Path(folder), ("fake",), HostLimits(max_envs, 600.0, 60.0), log=LogSetup("ERROR"))
         bound = bind("127.0.0.1", 0)
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         identity = WorkerIdentity("w1", url, None, lambda: "none")

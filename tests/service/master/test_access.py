@@ -31,7 +31,10 @@ POSTS = (
     ),
     *("pause_recording", "resume_recording", "copy_to_env", "copy_from_env", "keepalive"),
 )
-GETS = ("fetch_path?path=x", "episode_dir", "session_info", "files?path=x", "no_such_call")
+GETS = (
+    *("fetch_path?path=x", "episode_dir", "session_info", "files?path=x", "no_such_call"),
+    *("screen", "calls", "trajectory", "artifacts"),
+)
 
 
 def opens(http, call):

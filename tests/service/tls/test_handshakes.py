@@ -13,7 +13,7 @@ from gym_queue.client.network import LoopNetwork
 from gym_queue.client.retry import SAFE
 from gym_queue.client.transport import Carrier, Transport
 from gym_queue.client.trust import Trust
-from gym_queue.dashboard.app import MasterReader
+from gym_queue.dashboard.relay import MasterAddress, MasterRelay
 from gym_queue.errors import ConnectionFailed, MasterUnreachable, RequestInvalid, StartupFailed, TlsFailed
 from gym_queue.protocol.fleet import Registration
 from gym_queue.settings import WorkerSettings
@@ -204,13 +204,13 @@ def test_the_load_generator_speaks_both(
 def test_a_dashboard_reads_from_a_master_of_the_private_ca_alone(
     serve: Serve, certificates: Certificates
 ) -> None:
-    async def read(files: TlsFiles, url: str) -> bytes:
-        reader = MasterReader(url, None, tls=files)
+    async def read(files: TlsFiles, url: str) -> str:
+        relay = MasterRelay(MasterAddress("m", url), None, tls=files)
         try:
-            return await reader.read("/queue")
+            return str((await relay.me(None))["role"])
         finally:
-            await reader.close()
+            await relay.close()
 
-    assert asyncio.run(read(certificates.ca, serve(certificates.good))) == b'{"yes":true}'
+    assert asyncio.run(read(certificates.ca, serve(certificates.good))) == "unknown"
     with pytest.raises(MasterUnreachable, match="has expired"):
         asyncio.run(read(certificates.ca, serve(certificates.expired)))

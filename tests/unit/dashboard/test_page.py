@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-import asyncio
 import re
 from html.parser import HTMLParser
 
 import pytest
 
-from gym_queue.dashboard.pages import STATIC
-from gym_queue.protocol.fleet import Heartbeat, Registration
-from gym_queue.protocol.sessions import CreateRequest
-from tests.unit.dashboard.masters import TOKEN
+from gym_queue.dashboard.pages import ASSETS, STATIC
+from gym_queue.names import RUNNERS
 
-HTML, SCRIPT, STYLE = ((STATIC / name).read_text() for name in ("index.html", "app.js", "style.css"))
+HTML = (STATIC / "index.html").read_text()
+OURS = sorted(name for name in ASSETS if not name.startswith("vendor/"))
+MODULES = [name for name in OURS if name.endswith(".js")]
+STYLES = [name for name in OURS if name.endswith(".css")]
+MARKUP = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser")
 
 
 class _Page(HTMLParser):
@@ -29,6 +30,10 @@ class _Page(HTMLParser):
 PAGE = _Page()
 
 
+def _read(name: str) -> str:
+    return (STATIC / name).read_text()
+
+
 def test_the_title_is_the_one_of_the_protocol():
     assert "<title>Gym-Anything Master Dashboard</title>" in HTML
 
@@ -40,25 +45,51 @@ def test_nothing_is_inline():
     assert not [name for name in names if name == "style" or name.startswith("on")]
 
 
-def test_nothing_comes_from_elsewhere():
-    assert not re.search(r"https?:|//[a-z]|@import|url\(", HTML + STYLE)
-    assert "import" not in SCRIPT
+def test_all_that_the_page_names_is_served():
+    named = re.findall(r'(?:src|href)="dashboard/([^"]+)"', HTML)
+    assert "app.js" in named
+    assert set(named) <= ASSETS
 
 
-def test_outside_text_never_becomes_markup():
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(", SCRIPT)
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_what_ships_alone(name):
+    folder = (STATIC / name).parent
+    for target in re.findall(r'(?:from|import\()\s*"([^"]+)"', _read(name)):
+        assert (folder / target).resolve().is_relative_to(STATIC), target
+        assert (folder / target).is_file(), target
 
 
-def test_every_element_that_the_script_names_is_on_the_page():
-    named = set(re.findall(r'(?:byId|section)\("([\w-]+)"', SCRIPT))
-    assert named
-    assert named <= {attributes.get("id") for _, attributes in PAGE.elements}
+@pytest.mark.parametrize("name", MODULES)
+def test_outside_text_never_becomes_markup(name):
+    assert not MARKUP.search(_read(name))
 
 
-def test_every_table_has_headings():
-    headings = [attributes for tag, attributes in PAGE.elements if tag == "th"]
-    assert HTML.count("<table") == HTML.count("<thead>") == 5
-    assert all(attributes == {"scope": "col"} for attributes in headings)
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_stays_short(name):
+    assert len(_read(name).splitlines()) <= 300
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_a_style_asks_for_nothing_elsewhere(name):
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", _read(name))
+
+
+def test_every_view_of_the_navigation_exists():
+    views = re.findall(r"^  (\w+): \{ label", _read("views.js"), re.MULTILINE)
+    assert {"overview", "workers", "tasks", "queue", "broker", "environments", "episodes"} <= set(views)
+    assert {f"views/{view}.js" for view in views} <= ASSETS
+
+
+def test_the_runners_to_choose_from_are_those_that_exist():
+    offered = re.search(r"RUNNERS = \[([^\]]+)\]", _read("parts.js"))
+    assert offered
+    assert set(re.findall(r'"(\w+)"', offered[1])) == set(RUNNERS)
+
+
+def test_what_is_vendored_keeps_its_licence():
+    folders = [folder for folder in (STATIC / "vendor").iterdir() if folder.is_dir()]
+    assert folders
+    assert all(list(folder.glob("LICENSE*")) for folder in folders)
 
 
 @pytest.mark.anyio
@@ -72,41 +103,24 @@ async def test_the_policy_forbids_inline_code_and_framing(browser):
 
 @pytest.mark.anyio
 async def test_the_assets_have_types_that_browsers_run(browser):
-    types = [
-        (await browser.get(f"/dashboard/{name}")).headers["content-type"] for name in ("app.js", "style.css")
-    ]
-    assert types == ["text/javascript; charset=utf-8", "text/css; charset=utf-8"]
+    for name in ASSETS:
+        reply = await browser.get(f"/dashboard/{name}")
+        due = {"js": "text/javascript", "css": "text/css"}.get(name.rpartition(".")[2])
+        assert reply.status_code == 200, name
+        assert due is None or reply.headers["content-type"] == f"{due}; charset=utf-8"
 
 
 @pytest.mark.anyio
-async def test_the_master_answers_every_field_that_the_page_reads(parts, browser):
-    create = asyncio.ensure_future(_busy_fleet(parts))
-    await asyncio.sleep(0)
-    browser.headers["Authorization"] = f"Bearer {TOKEN}"
-    fleet, queue, tasks, envs = [
-        (await browser.get(path)).json() for path in ("/workers/list", "/queue", "/api/tasks", "/envs/list")
-    ]
-    assert _read_by_page("fleet") | {"workers"} <= fleet.keys()
-    assert _read_by_page("worker") <= fleet["workers"][0].keys()
-    assert _read_by_page("create") <= queue["waiting"][0].keys()
-    assert _read_by_page("task") <= tasks["latest"][0].keys()
-    assert _read_by_page("tasks") - {"body"} <= tasks["workers"]["gym@w1"].keys()
-    assert _read_by_page("env") <= envs["environments"]["e1"].keys()
-    assert set(re.findall(r'<th scope="col">([A-Z]{2,})</th>', HTML)) - {"CPU"} == tasks["counts"].keys()
-    create.cancel()
+async def test_a_browser_that_has_a_file_is_told_so(browser):
+    for path in ("/dashboard", "/dashboard/app.js"):
+        first = await browser.get(path)
+        assert first.headers["cache-control"] == "no-cache"
+        again = await browser.get(path, headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'})
+        assert (again.status_code, again.content) == (304, b"")
+        assert (await browser.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
 
 
-def _read_by_page(name: str) -> set[str]:
-    found = set(re.findall(rf"\b{name}\??\.(\w+)", SCRIPT))
-    assert found, name
-    return found
-
-
-async def _busy_fleet(parts) -> None:
-    metadata = {"available_runners": ["local"]}
-    parts.fleet.register(
-        Registration(worker_id="w1", url="http://127.0.0.1:9", max_envs=1, metadata=metadata)
-    )
-    parts.fleet.heartbeat(Heartbeat(worker_id="w1", env_ids=["e1"]))
-    parts.tasks.take({"type": "task-received", "uuid": "t1", "hostname": "gym@w1", "timestamp": 1.0})
-    await parts.creates.create(CreateRequest(env_dir="x", env_id="waits"))
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["nope.js", "../pages.py", "%2e%2e/pages.py", "views", "index.html"])
+async def test_nothing_but_the_pages_files_is_served(browser, name):
+    assert (await browser.get(f"/dashboard/{name}")).status_code in (401, 404)

@@ -7,8 +7,9 @@ import asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from gym_queue.errors import NotSupported
-from gym_queue.master.metrics import Exposition, FleetCollector
+from gym_queue.master.metrics import BrokerCollector, Exposition, FleetCollector, ProgramCollector
 from gym_queue.stats.latency import BOUNDS_S, CallStats
+from gym_queue.version import __version__
 from tests.unit.master.conftest import World
 from tests.unit.master.desk import Desk, settle
 
@@ -24,7 +25,7 @@ class Watched:
         self.calls = CallStats(frozenset({"step"}))
         creates, clock = self.desk.creates, self.world.clock
         collector = FleetCollector(self.world.fleet, self.world.routes, creates, self.calls, clock=clock)
-        self._exposition = Exposition(collector)
+        self._exposition = Exposition(collector, lines=collector.worker_lines)
 
     def numbers(self) -> dict[tuple[str, ...], float]:
         families = text_string_to_metric_families(self._exposition.text().decode())
@@ -76,6 +77,7 @@ def test_creates_are_counted_by_how_they_ended() -> None:
         numbers = watched.numbers()
         outcomes = {key[1]: number for key, number in numbers.items() if key[0] == "creates_total"}
         assert outcomes == {"created": 1, "given_up": 1, "not_supported": 1}
+        assert numbers["create_duration_seconds_count",] == numbers["queue_wait_seconds_count",] == 1
         assert numbers["environments_closed_total",] == 1
 
     asyncio.run(scenario())
@@ -93,3 +95,43 @@ def test_latencies_are_cumulative_over_bounds_that_double() -> None:
         assert (numbers["calls_total", "step", "ok"], numbers["calls_total", "step", "failed"]) == (3, 1)
 
     asyncio.run(scenario())
+
+
+def test_a_worker_shows_what_it_told_and_nothing_of_what_it_did_not() -> None:
+    async def scenario() -> None:
+        watched = Watched()
+        for name in ("w1", "w2"):
+            watched.world.register(name, max_envs=4)
+        watched.world.clock.now += 5
+        watched.world.beat("w1", "a", cpu_percent=37.5, memory_percent=80.0)
+        watched.world.fleet.set_draining("w1", draining=True)
+        watched.world.clock.now += 2
+        numbers = watched.numbers()
+        shown = {key[0]: number for key, number in numbers.items() if key[1:] == ("w1",)}
+        assert shown == {
+            "worker_up": 1,
+            "worker_draining": 1,
+            "worker_slots": 4,
+            "worker_slots_used": 1,
+            "worker_cpu_ratio": 0.375,
+            "worker_memory_ratio": 0.8,
+            "worker_heartbeat_age_seconds": 2,
+        }
+        assert ("worker_cpu_ratio", "w2") not in numbers
+        watched.world.clock.now += 29
+        assert watched.numbers()["worker_up", "w1"] == 0
+
+    asyncio.run(scenario())
+
+
+def test_the_master_tells_its_version_its_process_and_its_broker() -> None:
+    is_up = [True]
+    broker = BrokerCollector(lambda: is_up[0], lambda: {"SUCCESS": 3, "FAILURE": 0})
+    exposition = Exposition(ProgramCollector(), broker)
+    text = exposition.text().decode()
+    assert f'version="{__version__}"' in text
+    assert "process_cpu_seconds_total " in text
+    assert "gym_queue_broker_up 1.0\n" in text
+    assert 'gym_queue_celery_tasks_total{state="success"} 3.0\n' in text
+    is_up[0] = False
+    assert "gym_queue_broker_up 0.0\n" in exposition.text().decode()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gym_queue.errors import NoCapacity
-from gym_queue.master.run import tick_for_ever
+from gym_queue.master.ticking import tick_for_ever
 from tests.unit.master.desk import Desk
 
 

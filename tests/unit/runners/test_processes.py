@@ -31,7 +31,10 @@ def test_a_sweep_ends_what_lost_its_parent_and_its_mark_but_not_its_session() ->
     mark = f"session-{os.getpid()}"
     script = "trap '' HUP; (env -i sleep 97534 & echo); sleep 97535 & wait"
     leader = subprocess.Popen(
-        ["sh", "-c", script], env=os.environ | {ENV_MARK: mark}, stdout=subprocess.PIPE, start_new_session=True
+        ["sh", "-c", script],
+        env=os.environ | {ENV_MARK: mark},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
     )
     assert leader.stdout is not None
     leader.stdout.readline()

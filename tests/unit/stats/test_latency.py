@@ -50,8 +50,19 @@ def test_calls_are_summed_over_workers_and_unknown_names_are_one() -> None:
     assert summary["step"]["mean_ms"] == 2.0
 
 
-def test_a_worker_that_is_forgotten_counts_no_more() -> None:
+def test_the_calls_of_a_worker_that_is_forgotten_stay_counted_but_not_as_its_own() -> None:
     stats = CallStats(frozenset({"step"}))
     stats.add("w1", "step", 0.001, failed=False)
+    before = stats.summary()
     stats.forget("w1")
-    assert stats.summary() == {}
+    assert stats.summary() == before
+    assert stats.workers() == frozenset()
+    assert stats.of("step", but=()).count == 0
+
+
+def test_what_was_counted_since_a_moment_is_a_histogram_of_its_own() -> None:
+    now = histogram(0.001, 0.002)
+    earlier = now.copy()
+    now.add(0.004)
+    assert now.since(earlier).buckets == histogram(0.004).buckets
+    assert (now.since(earlier).count, earlier.since(now).count) == (1, 0)
