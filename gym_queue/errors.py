@@ -38,9 +38,12 @@ GymQueueError                     internal             500
 │   ├── BrokerUnavailable         broker_unavailable   503   retryable
 │   ├── EnvTimeout                env_timeout          504
 │   ├── GatewayTimeout            gateway_timeout      504   retryable
+│   ├── ModelUnreachable          model_unreachable    503   retryable (raised by a benchmark's agent, never sent)
 │   └── ConnectionFailed          connection_failed    503   retryable (raised by a client, never sent)
 │       └── TlsFailed             tls_failed           503   (raised by a client, never sent)
 ├── AgentFailed                   agent_failed         500   (a benchmark's agent raised; never sent)
+│   └── ModelDenied               model_denied         500   (its model is denied, to every attempt; never sent)
+├── OutputFailed                  output_failed        500   (a benchmark's output cannot be written; never sent)
 └── StartupFailed                 startup_failed       500   (a program cannot start; never sent)
 """
 
@@ -303,6 +306,12 @@ class ConnectionFailed(Infrastructure):
     code, status, retryable = "connection_failed", 503, True
 
 
+class ModelUnreachable(Infrastructure):
+    """A benchmark's agent cannot reach its model: nothing answers, or it is overloaded, whatever was retried."""
+
+    code, status, retryable = "model_unreachable", 503, True
+
+
 class TlsFailed(ConnectionFailed):
     """Raised by clients: a certificate, or the lack of TLS on one side, keeps the two apart; no later try mends that."""
 
@@ -313,6 +322,18 @@ class AgentFailed(GymQueueError):
     """An agent of the benchmark raised something that is not an error of this package."""
 
     code = "agent_failed"
+
+
+class ModelDenied(AgentFailed):
+    """A benchmark's agent may not use its model: no such model, or a key or account that is not accepted."""
+
+    code = "model_denied"
+
+
+class OutputFailed(GymQueueError):
+    """What a benchmark found cannot be written: the disk is full, or the folder has gone. The run stops; it can be resumed."""
+
+    code = "output_failed"
 
 
 class StartupFailed(GymQueueError):

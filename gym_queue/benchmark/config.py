@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from gym_queue.benchmark.recorder import Frames
+
 
 class BenchmarkConfig(BaseModel):
     """The flags of ``gym-anything benchmark``."""
@@ -40,4 +42,10 @@ class BenchmarkConfig(BaseModel):
     lost_retries: int = Field(2, ge=0, le=100)
     """How often an attempt that was lost to the infrastructure is run again: it says nothing about the agent."""
     output: Path | None = None
-    """Where results go: a file that ends in ``.json``, or a folder that gets a ``results.json``."""
+    """Where results go: a folder, as docs/benchmarks.md lays it out; or a file that ends in ``.json``, for results alone."""
+    resume: bool = False
+    """Go on with the run that ``output`` holds: only what is missing is run."""
+    frames: Frames = Frames.ALL
+    """Which screens go to the output folder."""
+    repeat: int = Field(1, ge=1, le=10_000)
+    """Attempts at each task; the one of index r has the seed ``seed + r``."""

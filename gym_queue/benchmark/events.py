@@ -13,6 +13,7 @@ class Started:
     """An attempt began."""
 
     task_id: str
+    repeat: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Stepped:
     task_id: str
     steps: int
     """Steps so far."""
+    repeat: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gym_queue.errors import RequestInvalid, SpecNotFound
+from gym_queue.benchmark.output import TaskInfo
+from gym_queue.errors import RequestInvalid, SpecInvalid, SpecNotFound
 from gym_queue.specs.loader import ALL, load_split, load_task
 
 
@@ -33,3 +34,12 @@ def plan_tasks(
     if not chosen:
         raise SpecNotFound(f"{env_dir} has no task in its split {split or ALL!r}: there is nothing to run")
     return chosen[:max_tasks]
+
+
+def task_info(env_dir: Path, task_id: str) -> TaskInfo:
+    """Return what a task's results are grouped by; nothing of one whose file cannot be read, which its attempt will say."""
+    try:
+        spec = load_task(env_dir, task_id)
+    except (SpecInvalid, SpecNotFound):
+        return TaskInfo(env=env_dir.name, task_id=task_id)
+    return TaskInfo(env=env_dir.name, task_id=task_id, difficulty=spec.difficulty, tags=spec.tags)

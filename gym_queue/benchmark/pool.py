@@ -6,9 +6,9 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from gym_queue.benchmark.attempt import Attempt, AttemptSetup, run_attempt
+from gym_queue.benchmark.attempt import Attempt, AttemptSetup, Key, run_attempt
 from gym_queue.benchmark.events import Ended, Event, OnEvent, Started, Stepped
 
 CANCEL_TIMEOUT_S = 30.0
@@ -23,31 +23,36 @@ class AttemptPool:
     Args:
         setup: What the attempts share.
         parallel: Attempts at once.
+        keep: Called with each attempt that ended, in its own thread, before anything else hears of it.
     """
 
-    def __init__(self, setup: AttemptSetup, parallel: int) -> None:
+    def __init__(
+        self, setup: AttemptSetup, parallel: int, keep: Callable[[Attempt], None] = lambda _: None
+    ) -> None:
         self._setup = setup
         self._parallel = parallel
+        self._keep = keep
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
-        self._attempts: dict[str, Attempt] = {}
+        self._attempts: dict[Key, Attempt] = {}
 
     @property
-    def attempts(self) -> dict[str, Attempt]:
-        """The attempts that ended, by task id, in the order they ended."""
+    def attempts(self) -> dict[Key, Attempt]:
+        """The attempts that ended, in the order they ended."""
         return dict(self._attempts)
 
-    def run(self, task_ids: Sequence[str], on_event: OnEvent) -> None:
-        """Run an attempt at each task; ``attempts`` holds them all afterwards.
+    def run(self, keys: Sequence[Key], on_event: OnEvent) -> None:
+        """Run the attempts; ``attempts`` holds them all afterwards.
 
         Args:
-            task_ids: The tasks, each once.
+            keys: Which, each once.
             on_event: Told what happens, in this thread.
 
         Raises:
             KeyboardInterrupt: As it came, after the open environments were closed.
+            OutputFailed: An attempt could not be recorded or kept; likewise.
         """
-        waiting = deque(task_ids)
-        size = min(self._parallel, len(task_ids))
+        waiting = deque(keys)
+        size = min(self._parallel, len(keys))
         threads = [
             threading.Thread(target=self._work, args=(waiting,), name=f"attempts-{index}", daemon=True)
             for index in range(size)
@@ -55,7 +60,7 @@ class AttemptPool:
         try:
             for thread in threads:
                 thread.start()
-            while len(self._attempts) < len(task_ids):
+            while len(self._attempts) < len(keys):
                 on_event(self._take(self._events.get()))
         except BaseException:
             self._cancel(threads)
@@ -65,7 +70,7 @@ class AttemptPool:
         if isinstance(event, BaseException):
             raise event
         if isinstance(event, Ended):
-            self._attempts[event.attempt.task_id] = event.attempt
+            self._attempts[event.attempt.task_id, event.attempt.repeat] = event.attempt
         return event
 
     def _cancel(self, threads: Sequence[threading.Thread]) -> None:
@@ -76,22 +81,24 @@ class AttemptPool:
             if not isinstance(event, BaseException):
                 self._take(event)
 
-    def _work(self, waiting: deque[str]) -> None:
+    def _work(self, waiting: deque[Key]) -> None:
         try:
-            while not self._setup.envs.is_cancelled and (task_id := _next(waiting)) is not None:
-                self._events.put(Started(task_id))
-                self._events.put(Ended(self._attempt(task_id)))
+            while not self._setup.envs.is_cancelled and (key := _next(waiting)) is not None:
+                self._events.put(Started(*key))
+                attempt = self._attempt(*key)
+                self._keep(attempt)
+                self._events.put(Ended(attempt))
         except BaseException as error:  # noqa: BLE001  raised in the thread that waits for this one
             self._events.put(error)
 
-    def _attempt(self, task_id: str) -> Attempt:
+    def _attempt(self, task_id: str, repeat: int) -> Attempt:
         def on_step(steps: int) -> None:
-            self._events.put(Stepped(task_id, steps))
+            self._events.put(Stepped(task_id, steps, repeat))
 
-        return run_attempt(task_id, self._setup, on_step=on_step)
+        return run_attempt(task_id, self._setup, on_step=on_step, repeat=repeat)
 
 
-def _next(waiting: deque[str]) -> str | None:
+def _next(waiting: deque[Key]) -> Key | None:
     try:
         return waiting.popleft()
     except IndexError:

@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict
 
 from gym_queue.benchmark.attempt import Attempt, Outcome
 from gym_queue.benchmark.config import BenchmarkConfig
-from gym_queue.errors import RequestInvalid
+from gym_queue.errors import Cancelled, RequestInvalid
 from gym_queue.version import __version__
 
 FILE_NAME = "results.json"
+NOT_JUDGED = 3
+"""Exit status of a run in which the infrastructure, or the task itself, broke an attempt."""
 
 
 class Tally(BaseModel):
@@ -54,7 +56,7 @@ class Results(BaseModel):
     """The run was cancelled: tasks without an attempt were not begun, or not ended."""
     tally: Tally
     attempts: tuple[Attempt, ...]
-    """In the order of ``tasks``."""
+    """In the order of ``tasks``, those of one task by their repeat."""
 
 
 def tally(attempts: Collection[Attempt]) -> Tally:
@@ -71,8 +73,12 @@ def tally(attempts: Collection[Attempt]) -> Tally:
 
 
 def exit_code(results: Results) -> int:
-    """Return the program's exit status: 0 when every task passed, else 1."""
-    return 0 if results.tasks and results.tally.passed == len(results.tasks) else 1
+    """Return the program's exit status: 0 when every attempt passed, 1 when one did not, NOT_JUDGED when one says nothing."""
+    planned = len(results.tasks) * results.config.repeat
+    if planned and results.tally.passed == planned:
+        return 0
+    silent = [each.error for each in results.attempts if not each.is_scored]
+    return NOT_JUDGED if any(error and error.code != Cancelled.code for error in silent) else 1
 
 
 def prepare_output(output: Path) -> Path:

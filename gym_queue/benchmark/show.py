@@ -62,7 +62,8 @@ class LineProgress:
         score = "" if attempt.score is None else f", score {attempt.score:g}"
         lost = f", {_lost(len(attempt.lost))}" if attempt.lost else ""
         why = f": {_feedback(attempt)}" if attempt.error else ""
-        line = f"[{self._ended}/{self._total}] {attempt.task_id}: {attempt.outcome.value}{score}, {attempt.steps} steps, {attempt.seconds:.1f} s{lost}{why}"
+        name = _name(attempt.task_id, attempt.repeat)
+        line = f"[{self._ended}/{self._total}] {name}: {attempt.outcome.value}{score}, {attempt.steps} steps, {attempt.seconds:.1f} s{lost}{why}"
         self._console.print(Text.assemble(_mark(attempt.outcome), " ", line), soft_wrap=True)
 
 
@@ -72,16 +73,16 @@ class LiveProgress:
     def __init__(self, total: int) -> None:
         self._total = total
         self._counts = dict.fromkeys(Outcome, 0)
-        self._running: dict[str, int] = {}
+        self._running: dict[tuple[str, int], int] = {}
 
     def __call__(self, event: Event) -> None:
         """Take in what happened."""
         if isinstance(event, Started):
-            self._running[event.task_id] = 0
+            self._running[event.task_id, event.repeat] = 0
         elif isinstance(event, Stepped):
-            self._running[event.task_id] = event.steps
+            self._running[event.task_id, event.repeat] = event.steps
         else:
-            self._running.pop(event.attempt.task_id, None)
+            self._running.pop((event.attempt.task_id, event.attempt.repeat), None)
             self._counts[event.attempt.outcome] += 1
 
     def render(self) -> RenderableType:
@@ -95,7 +96,7 @@ class LiveProgress:
         bar = ProgressBar(total=self._total, completed=ended, width=BAR_WIDTH)
         head.add_row(bar, Text(f"{ended}/{self._total}"), counts)
         running = list(self._running.items())  # one call: the other thread may change the dict meanwhile
-        lines = [Text(f"  {task_id}: step {steps}") for task_id, steps in running[:RUNNING_SHOWN]]
+        lines = [Text(f"  {_name(*key)}: step {steps}") for key, steps in running[:RUNNING_SHOWN]]
         more = len(running) - RUNNING_SHOWN
         return Group(head, *lines, *([Text(f"  and {more} more")] if more > 0 else []))
 
@@ -114,7 +115,7 @@ def results_table(results: Results) -> Table:
     for attempt in results.attempts:
         worker = [Text(attempt.worker_id or "")] if has_workers else []
         table.add_row(
-            Text(attempt.task_id),
+            Text(_name(attempt.task_id, attempt.repeat)),
             Text.assemble(_mark(attempt.outcome), " ", attempt.outcome.value),
             Text("" if attempt.score is None else f"{attempt.score:g}"),
             Text(str(attempt.steps)),
@@ -136,13 +137,24 @@ def summary(results: Results, path: Path | None) -> Text:
     errors = "1 error" if tally.errors == 1 else f"{tally.errors} errors"
     said = f"{tally.passed} passed, {tally.failed} failed, {errors}"
     parts = [
-        f"{said} of {len(results.tasks)} in {results.seconds:.1f} s",
+        f"{said} of {len(results.tasks) * results.config.repeat} in {results.seconds:.1f} s",
         *([f"mean score {tally.mean_score:.1f}"] if tally.mean_score is not None else []),
         *([f"{_lost(tally.lost_tries)} to the infrastructure"] if tally.lost_tries else []),
         *(["interrupted"] if results.is_interrupted else []),
         *([f"results in {path}"] if path is not None else []),
     ]
     return Text("; ".join(parts), style="bold")
+
+
+def resume_hint(results: Results) -> Text:
+    """Return how to go on with a run that was cut short."""
+    done = sum(attempt.is_scored for attempt in results.attempts)
+    left = len(results.tasks) * results.config.repeat - done
+    return Text(f"{done} attempts are kept, {left} are missing: run the same command again with --resume")
+
+
+def _name(task_id: str, repeat: int) -> str:
+    return f"{task_id} #{repeat + 1}" if repeat else task_id
 
 
 def _mark(outcome: Outcome) -> Text:

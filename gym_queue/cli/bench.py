@@ -13,9 +13,10 @@ from rich.text import Text
 
 from gym_queue.benchmark.agents.registry import list_agents
 from gym_queue.benchmark.config import BenchmarkConfig
-from gym_queue.benchmark.results import exit_code
+from gym_queue.benchmark.recorder import Frames
+from gym_queue.benchmark.results import NOT_JUDGED, exit_code
 from gym_queue.benchmark.run import run_benchmark
-from gym_queue.errors import RequestInvalid
+from gym_queue.errors import ModelDenied, OutputFailed, RequestInvalid
 from gym_queue.log import configure_logging
 from gym_queue.protocol.parse import parse_model
 
@@ -43,9 +44,19 @@ def benchmark(
     agent_arg: Annotated[
         list[str] | None, typer.Option(help="An option of the agent, KEY=VALUE; repeatable.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="File or folder for the results as JSON.")] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Attempts at each task, with seeds one apart.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for results, trajectories and report; or a .json file.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --output: only what is missing.")
+    ] = False,
+    frames: Annotated[Frames, typer.Option(help="Screens to keep in the output folder.")] = Frames.ALL,
 ) -> None:
-    """Run an agent over an environment's tasks; exit 0 only if every task passed.
+    """Run an agent over an environment's tasks.
+
+    Exits with 0 when every attempt passed, 1 when one did not, 3 when the infrastructure or a task itself broke one or
+    the output cannot be written, 2 when a flag is wrong, 130 on Ctrl-C.
 
     Example: gym-anything benchmark terminal_env --agent ScriptedAgent --remote-url http://localhost:5800 --parallel 4
     """
@@ -66,10 +77,18 @@ def benchmark(
             "steps": steps,
             "max_tasks": max_tasks,
             "seed": seed,
+            "repeat": repeat,
             "output": output,
+            "resume": resume,
+            "frames": frames,
         },
     )
-    raise typer.Exit(exit_code(run_benchmark(config, Console())))
+    try:
+        results = run_benchmark(config, Console())
+    except (ModelDenied, OutputFailed) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(NOT_JUDGED) from None
+    raise typer.Exit(exit_code(results))
 
 
 def agents(
@@ -86,7 +105,8 @@ def agents(
     table = Table("agent", "what it does", "options (--agent-arg)")
     for agent in found:
         options = "\n".join(f"{option.name}={option.default} ({option.type})" for option in agent.options)
-        table.add_row(*map(Text, (agent.name, agent.description, options)))
+        what = f"{agent.description}\nNeeds {agent.needs}." if agent.needs else agent.description
+        table.add_row(*map(Text, (agent.name, what, options)))
     Console().print(table)
 
 

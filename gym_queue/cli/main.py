@@ -9,6 +9,7 @@ from gym_queue.cli import (
     cache,
     chaos,
     cluster,
+    compare,
     draining,
     envs,
     logs,
@@ -52,6 +53,8 @@ app.command("list")(envs.list_envs)
 app.command("validate")(validate.validate)
 app.command("benchmark")(bench.benchmark)
 app.command("agents")(bench.agents)
+app.command("report")(compare.report)
+app.command("compare")(compare.compare)
 app.command("status")(status.status)
 app.command("top")(top.top)
 app.command("drain")(draining.drain)

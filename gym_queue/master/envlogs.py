@@ -16,7 +16,6 @@ from fastapi import FastAPI, Query
 
 from gym_queue.errors import EnvNotFound, GymQueueError
 from gym_queue.log import ids_of, line_of
-from gym_queue.master.asking import ask_worker
 from gym_queue.master.creates import Creates
 from gym_queue.master.fleet import Fleet
 from gym_queue.master.routes import Routes
@@ -29,8 +28,6 @@ LINES = 20_000
 BYTES = 16 << 20
 ASK_TIMEOUT_S = 3.0
 """Of a worker, for the lines of an environment that has ended."""
-ASK_BYTES = 8 << 20
-"""Longest answer of a worker."""
 
 Line = dict[str, Any]
 
@@ -125,11 +122,10 @@ class LogDesk:
             return [], "its worker is gone, and its lines with it"
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
-                asked, params = f"{url}/envs/{env_id}/logs", {"limit": limit}
-                status, body = await ask_worker(self._client, asked, params=params, most_bytes=ASK_BYTES)
-            if status != 200:
+                reply = await self._client.get(f"{url}/envs/{env_id}/logs", params={"limit": limit})
+            if reply.status_code != 200:
                 return [], f"worker {worker_id} has no lines of it any more"
-            found = parse_body(LogsReply, body).lines[-limit:]
+            found = parse_body(LogsReply, reply.content).lines[-limit:]
             return [line.model_dump(exclude_none=True) for line in found], None
         except (httpx.HTTPError, TimeoutError, GymQueueError):
             return [], f"worker {worker_id}, where it was, does not answer"

@@ -20,11 +20,12 @@ from gym_queue.errors import (
     BadReply,
     GatewayTimeout,
     GymQueueError,
+    PathNotFound,
     WorkerNotFound,
     WorkerUnreachable,
     from_wire,
 )
-from gym_queue.master.asking import ask_worker, read_bounded
+from gym_queue.master.asking import UNBOUNDED, read_bounded
 from gym_queue.master.fleet import Fleet
 from gym_queue.protocol.calls import PATH_CHARS
 from gym_queue.protocol.episodes import (
@@ -52,13 +53,12 @@ FRESH_S = 2.0
 KEPT_ANSWERS = 64
 FEW = 5
 """Rows that each of many workers is asked for at least."""
-LIST_BYTES = 4 << 20
-"""Longest list of one worker."""
-ERROR_BYTES = 64 << 10
+ERROR_BYTES, ERROR_CHARS = 64 << 10, 1000
 HANDED_ON = frozenset({200, 206, 304})
 REFUSED = frozenset({400, 403, 404, 422})
 """What a worker may say of a caller's request."""
-FILE_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+FILE_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+"""Between two parts of an answer."""
 ASKED_HEADERS = ("range", "if-range", "if-none-match", "if-modified-since")
 """Of a caller's request, shown to the worker."""
 SAID_HEADERS = (
@@ -139,11 +139,16 @@ class Episodes:
                 f"there is no live worker {worker_id}: its episodes are on its host, and come back with a worker of that id there"
             )
         told = {name: http.headers[name] for name in ASKED_HEADERS if name in http.headers}
-        told |= {"Accept-Encoding": "identity", "X-Request-ID": http.scope.get("request_id", "")}
+        told["X-Request-ID"] = http.scope.get("request_id", "")
         asked = {name.encode(): value.encode("latin-1") for name, value in told.items()}
         try:
             request = self._client.build_request(
-                http.method, f"{url}{path}", params=http.query_params, headers=asked, timeout=FILE_TIMEOUT
+                http.method,
+                f"{url}{path}",
+                params=http.query_params,
+                headers=asked,
+                timeout=FILE_TIMEOUT,
+                extensions={UNBOUNDED: True},
             )
             reply = await self._client.send(request, stream=True)
         except httpx.TimeoutException as error:
@@ -212,12 +217,11 @@ class Episodes:
             if value not in ("", None)
         }
         try:
-            status, body = await ask_worker(
-                self._client, f"{url}/episodes", params=params, most_bytes=LIST_BYTES
-            )
-            if status == httpx.codes.NOT_FOUND:
+            reply = await self._client.get(f"{url}/episodes", params=params, timeout=ALL_S)
+            if reply.status_code == httpx.codes.NOT_FOUND:
                 return EpisodeList(as_of=0, rows=[], next_before=None)
-            page = parse_body(EpisodeList, body)
+            reply.raise_for_status()
+            page = parse_body(EpisodeList, reply.content)
         except (httpx.HTTPError, httpx.InvalidURL, GymQueueError) as error:
             logger.debug("worker %s does not say which episodes it has: %s", worker_id, error)
             return None
@@ -279,13 +283,18 @@ def _headers_of(reply: httpx.Response) -> dict[str, str]:
 
 async def _refusal(reply: httpx.Response, worker_id: str) -> GymQueueError:
     """Return why a worker refuses; what it may not say of a caller's request is its own failure."""
+    if reply.request.method == "HEAD" and reply.status_code in REFUSED:
+        await reply.aclose()
+        return from_wire(reply.status_code, {})
     try:
-        body = parse_body(ErrorBody, await read_bounded(reply, ERROR_BYTES)).model_dump()
-        refusal = from_wire(reply.status_code, {key: body[key] for key in ("error", "code")})
+        said = parse_body(ErrorBody, await read_bounded(reply, ERROR_BYTES))
+        refusal = from_wire(reply.status_code, {"error": said.error[:ERROR_CHARS], "code": said.code})
         if refusal.status == reply.status_code and reply.status_code in REFUSED:
             return refusal
     except (httpx.HTTPError, GymQueueError) as error:
         logger.info("worker %s answered %d: %s", worker_id, reply.status_code, error)
     finally:
         await reply.aclose()
+    if reply.status_code == httpx.codes.NOT_FOUND:
+        return PathNotFound(f"worker {worker_id} keeps no episodes: it is of an earlier version")
     return BadReply(f"worker {worker_id} answered {reply.status_code}: see its log, and try again")

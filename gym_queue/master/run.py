@@ -26,6 +26,7 @@ from gym_queue.master.access import Access, Keyring
 from gym_queue.master.admission import Admission
 from gym_queue.master.api.attention import BrokerState
 from gym_queue.master.api.board import Board, Owners
+from gym_queue.master.asking import BoundedTransport
 from gym_queue.master.brokerview import broker_view, kind_of
 from gym_queue.master.calls import MASTER_CALLS
 from gym_queue.master.clearing import Clearing
@@ -134,6 +135,7 @@ class Master:
         fleet = Fleet(routes, times, notes=journal)
         ownership, secrets = Ownership(routes, journal), WorkerSecrets(journal)
         client = await self._make_client()
+        await self._stack.enter_async_context(kept(tasks, place, fresh=settings.fresh))  # before events come
         closer, watch = Closer(client), await self._make_watch(fleet)
         self._stack.callback(closer.stop)
         self._stack.callback(watch.stop)
@@ -157,7 +159,6 @@ class Master:
         ownership.restore(facts)
         secrets.restore(facts)
         restore(facts, fleet, routes, creates, is_unread=journal.is_unread)
-        await self._stack.enter_async_context(kept(tasks, place, fresh=settings.fresh))
         view = broker_view(app, broker_url, place, fleet, is_embedded=self._broker is not None)
         self._keep(tick_for_ever(fleet, creates, watch, tasks))
         access = Access(None if settings.no_auth else self._keys, ownership)
@@ -217,8 +218,11 @@ class Master:
         headers = {"Authorization": f"Bearer {self._keys.fleet_token}"}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
         return await self._stack.enter_async_context(
-            httpx.AsyncClient(headers=headers, limits=limits, trust_env=False, verify=self._verify)
+            httpx.AsyncClient(headers=headers, transport=self._transport(limits), trust_env=False)
         )
+
+    def _transport(self, limits: httpx.Limits) -> BoundedTransport:
+        return BoundedTransport(httpx.AsyncHTTPTransport(verify=self._verify, limits=limits, trust_env=False))
 
     @property
     def _asked(self) -> str | None:
@@ -256,7 +260,7 @@ class Master:
         """Return what asks workers whether they live, each on a new connection: an old one would not tell."""
         limits = httpx.Limits(max_keepalive_connections=0)
         client = await self._stack.enter_async_context(
-            httpx.AsyncClient(limits=limits, trust_env=False, verify=self._verify)
+            httpx.AsyncClient(transport=self._transport(limits), trust_env=False)
         )
         return Watch(fleet, client, timeout_s=min(TIMEOUT_S, self._settings.heartbeat_s))
 

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,13 +72,13 @@ async def kept(tasks: TaskStats, place: Place, *, fresh: bool) -> AsyncIterator[
     file = StatisticsFile(place.folder / f"statistics-{place.name}.json", tasks)
     if not fresh:
         await asyncio.to_thread(file.restore)
-    writing = asyncio.ensure_future(file.keep_written())
+    ending = asyncio.Event()
+    writing = asyncio.ensure_future(file.keep_written(ending))
     try:
         yield
     finally:
-        writing.cancel()
-        await asyncio.wait([writing])
-        await file.write()
+        ending.set()
+        await writing
 
 
 class StatisticsFile:
@@ -100,14 +100,17 @@ class StatisticsFile:
             if not self._path.exists():
                 return
             self._tasks.restore(from_json(_read(self._path), allow_inf_nan=False))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             logger.warning("starting without the task statistics of %s: %r", self._path, error)
 
-    async def keep_written(self) -> None:
-        """Write for ever what has changed, at most every PAUSE_S, never on the loop."""
-        while True:
-            await asyncio.sleep(PAUSE_S)
+    async def keep_written(self, ending: asyncio.Event) -> None:
+        """Write what has changed, at most every PAUSE_S and once more at the end, never on the loop, never two at once."""
+        while not ending.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PAUSE_S):
+                    await ending.wait()
             await self.write()
+        await self.write()  # it may have ended in the middle of one
 
     async def write(self) -> None:
         """Write what there is now, unless nothing has changed."""

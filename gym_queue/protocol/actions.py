@@ -40,6 +40,9 @@ Point = tuple[Pixel, Pixel]
 Drag = tuple[Point, Point]
 
 
+Key = Annotated[str, Field(max_length=100)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,9 +70,8 @@ class Mouse(_Strict):
     buttons: Buttons | None = None
     scroll: Annotated[int, Whole(-1000, 1000)] | None = None
     """Wheel clicks at the pointer; positive is down."""
-
-
-Key = Annotated[str, Field(max_length=100)]
+    held: Key | Annotated[tuple[Key, ...], Field(max_length=20)] | None = None
+    """Keys that are down meanwhile: ``["ctrl"]``, or one key's name. Desktops alone take them."""
 
 
 class Keyboard(_Strict):

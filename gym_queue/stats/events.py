@@ -86,14 +86,14 @@ def _task_event(state: str, raw: Mapping[str, Any]) -> TaskEvent:
         text = value if isinstance(value, str) else str(value)
         if len(text) > TEXT_CHARS:
             cut.append(name)
-        texts[name] = redact(text[:TEXT_CHARS])
+        texts[name] = redact(_text(text, TEXT_CHARS))
     return TaskEvent(
-        str(raw["uuid"])[:NAME_CHARS],
+        _text(raw["uuid"]),
         state,
-        str(raw.get("hostname", ""))[:NAME_CHARS],
+        _text(raw.get("hostname")),
         _number(raw.get("timestamp")),
-        str(raw.get("name") or "")[:NAME_CHARS],
-        str(raw.get("queue") or "")[:NAME_CHARS],
+        _text(raw.get("name")),
+        _text(raw.get("queue")),
         _number(raw.get("runtime")),
         _count(raw.get("retries")) or 0,
         texts,
@@ -107,7 +107,7 @@ def _node_event(kind: str, raw: Mapping[str, Any]) -> NodeEvent:
     known = [number for number in numbers if number is not None]
     software = " ".join(str(raw[name]) for name in ("sw_ident", "sw_ver", "sw_sys") if raw.get(name))
     return NodeEvent(
-        str(raw["hostname"])[:NAME_CHARS],
+        _text(raw["hostname"]),
         kind != "worker-offline",
         _number(raw.get("timestamp")),
         freq_s=_number(raw.get("freq")) or 2.0,
@@ -115,8 +115,13 @@ def _node_event(kind: str, raw: Mapping[str, Any]) -> NodeEvent:
         processed=_count(raw.get("processed")),
         load=(known[0], known[1], known[2]) if len(known) == 3 else None,
         pid=_count(raw.get("pid")),
-        software=software[:NAME_CHARS],
+        software=_text(software),
     )
+
+
+def _text(value: object, most: int = NAME_CHARS) -> str:
+    """Return a text that UTF-8 can have: what a program printed may hold half of a character."""
+    return str(value or "")[:most].encode("utf-8", "replace").decode()
 
 
 def _number(value: object) -> float | None:

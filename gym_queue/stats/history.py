@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 KEPT_ROWS = 360
 STEP_S = 10.0
+MOST = 2**53
+"""What JSON's readers take as it is; not-a-number and infinity are beyond it."""
 Number = float | None
 
 
@@ -92,11 +94,13 @@ def _rows_of(text: str, step_s: float) -> list[tuple[float, dict[str, Number]]]:
             for index, at in enumerate(times)
             if at is not None
         ]
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"these are no columns of numbers: {error!r}") from error
 
 
 def _number(value: object) -> Number:
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+    if value is None or (
+        isinstance(value, int | float) and not isinstance(value, bool) and -MOST < value < MOST
+    ):
         return value
     raise TypeError(f"{value!r} is no number")

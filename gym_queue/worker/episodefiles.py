@@ -25,6 +25,8 @@ TEXT_CHARS = 500
 SUMMARY_BYTES = 4 << 20
 EVENTS_BYTES = 8 << 20
 """Of traj.jsonl, as events of one reply."""
+MOST_EVENTS = 20_000
+"""Lines of it: more of them are short, and take a minute to be read."""
 MOST_LEVELS = 200
 """Of what is within one another in a JSON object."""
 LINE_BYTES = 4096
@@ -89,8 +91,10 @@ def read_events(files: Path) -> tuple[list[dict[str, Any]], bool]:
     text = b""
     with suppress(GymQueueError, OSError):
         text = _read(files, "traj.jsonl", EVENTS_BYTES + 1)
-    is_cut = len(text) > EVENTS_BYTES
-    lines = text.split(b"\n")[: -1 if is_cut else None]
+    *lines, rest = text.split(b"\n", MOST_EVENTS)
+    is_cut = len(text) > EVENTS_BYTES or (len(lines) == MOST_EVENTS and bool(rest))
+    if not is_cut:
+        lines.append(rest)
     return [event for line in lines if line and (event := parse_object(line)) is not None], is_cut
 
 
@@ -123,7 +127,7 @@ def parse_object(text: bytes) -> dict[str, Any] | None:
         found = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and not _is_deep(found) else None
+    return found if isinstance(found, dict) and not is_deep(found) else None
 
 
 def _read_trajectory(files: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], int]:
@@ -153,7 +157,7 @@ def _beginnings(lines: Any) -> Iterator[bytes]:
 
 def _time_of(line: bytes) -> dict[str, Any]:
     """Return the time of an event of which there is only the beginning."""
-    match = re.search(rb'^\{(?:"event": "[a-z_]+", )?"ts": ([0-9.]+)', line)
+    match = re.search(rb'^\{(?:"event": "[a-z_]+", )?"ts": ([0-9]{1,15}(?:\.[0-9]{1,15})?)', line)
     return {"ts": float(match[1])} if match else {}
 
 
@@ -217,7 +221,8 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _is_deep(value: object) -> bool:
+def is_deep(value: object) -> bool:
+    """Return whether a JSON value has more within one another than readers may take."""
     level = [value]
     for _ in range(MOST_LEVELS):
         inner = [each for each in level if isinstance(each, dict | list)]

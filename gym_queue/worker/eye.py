@@ -20,6 +20,8 @@ LOOKS_PER_ENV = 16
 """Looks at one environment at once."""
 DRAWN_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
 """Environments of a worker that draw a picture at once."""
+TURN_S = 0.5
+"""Who draws for longer waits for something else than a processor."""
 LOOK_TIMEOUT_S = 5.0
 EXIT_S = 1.0
 RETRY_S = 1
@@ -88,8 +90,8 @@ class Eyes:
             "until": time.monotonic() + self._timeout_s,
         }
         with self._counted(env_id):
-            async with _in_time(env, self._timeout_s), env.looking, self._drawing:
-                found = await self._ask(env, "look", arguments)
+            async with _in_time(env, self._timeout_s), env.looking:
+                found = await self._draw(env, arguments)
         return Look(**{**found, "size": tuple(found["size"])})
 
     async def place(self, env_id: str) -> Place:
@@ -100,6 +102,17 @@ class Eyes:
                 found = await self._ask(env, "place", {})
         folder = found["episode_dir"]
         return Place(Path(folder) if folder else None, found["state"], found["unwritten"])
+
+    async def _draw(self, env: LiveEnv, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Ask for a picture when it is this environment's turn, which one that hangs does not keep from the others."""
+        async with self._drawing:
+            asking = asyncio.ensure_future(self._ask(env, "look", arguments))
+            try:
+                await asyncio.wait({asking}, timeout=TURN_S)
+            except asyncio.CancelledError:
+                asking.cancel()
+                raise
+        return await asking
 
     async def _ask(self, env: LiveEnv, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         process = env.process
@@ -139,9 +152,11 @@ async def _in_time(env: LiveEnv, timeout_s: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(timeout_s):
             yield
-    except (TimeoutError, EnvTimeout) as error:
+    except (TimeoutError, EnvTimeout, RunnerFailed) as error:
         if env.ending:
             raise _closed(env) from error
+        if isinstance(error, RunnerFailed):
+            raise
         raise RunnerFailed(
             f"environment {env.env_id} showed nothing within {timeout_s:g} s: look again in a moment"
         ) from error

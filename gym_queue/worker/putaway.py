@@ -120,10 +120,10 @@ def rename_free(entry: Path, folder: Path, name: str) -> Path:
 def copy_entry(waiting: Path, rule: KeepRule) -> None:
     """Copy an entry into the archive, where it appears once it is whole, if it can be."""
     incoming = rule.archive / f"{INCOMING}{os.getpid()}-{waiting.name}"
-    if not rule.has_room():
-        logger.warning("the episode %s is not kept: the disk is nearly full", waiting.name)
-        return
     try:
+        if not rule.has_room():
+            logger.warning("the episode %s is not kept: the disk is nearly full", waiting.name)
+            return
         shutil.copytree(waiting, incoming, symlinks=True, copy_function=_copy_regular)
         rename_free(incoming, rule.archive, waiting.name)
     except (OSError, shutil.Error) as error:

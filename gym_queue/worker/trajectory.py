@@ -11,6 +11,7 @@ from typing import IO, NoReturn
 
 from gym_queue.errors import GymQueueError
 from gym_queue.runners.beneath import open_file
+from gym_queue.worker.episodefiles import is_deep
 
 FILE = Path("traj.jsonl")
 REPLY_BYTES = 256 << 10
@@ -110,7 +111,8 @@ def _event(line: bytes, length: int) -> bytes:
     """Return an event as JSON that any reader takes; a file may have been copied over the trajectory."""
     if length == len(line):
         try:
-            if isinstance(json.loads(line.decode(), parse_constant=_refuse), dict):
+            event = json.loads(line.decode(), parse_constant=_refuse)
+            if isinstance(event, dict) and not is_deep(event):
                 return line.rstrip()
         except (ValueError, RecursionError):
             pass

@@ -62,9 +62,9 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-def start_fleet() -> Fleet:
-    """Return a cluster, not started yet, whose master is quick to say that a worker has gone."""
-    times = {"HEARTBEAT_S": "1", "HEARTBEAT_TIMEOUT_S": "4", "DEAD_TIMEOUT_S": "8"}
+def start_fleet(*, calm: bool = False) -> Fleet:
+    """Return a cluster, not started yet, whose master is quick to say that a worker has gone, unless it is calm."""
+    times = {} if calm else {"HEARTBEAT_S": "1", "HEARTBEAT_TIMEOUT_S": "4", "DEAD_TIMEOUT_S": "8"}
     variables = {f"GYM_ANYTHING_MASTER_{name}": value for name, value in times.items()}
     return Fleet(FleetSetup(workers=1, max_envs=2, variables={"GYM_ANYTHING_TOKEN": TOKEN, **variables}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
@@ -69,3 +70,65 @@ def test_who_has_no_token_sees_nothing_but_the_way_in(fleet: Fleet, watch: Watch
     page.get_by_label("The cluster's token").fill(TOKEN)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("worker-1").first).to_be_visible()
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 3600])
+def test_ages_are_right_though_the_browsers_clock_is_an_hour_off(
+    fleet: Fleet, watch: Watch, ahead_s: int
+) -> None:
+    seen = watch(fleet.url)
+    seen.page.add_init_script(f"const real = Date.now; Date.now = () => real() + {ahead_s * 1000};")
+    seen.sign_in()
+    expect(seen.page.locator(".view-head time")).to_have_text(re.compile(r"^\d+(\.\d)? (s|min)\b"))
+    page = seen.open("workers", open="worker-1")
+    ages = page.get_by_role("dialog", name="Worker worker-1").locator("time")
+    expect(ages).not_to_have_count(0)
+    for text in ages.all_inner_texts():
+        assert re.fullmatch(r"now|\d+ (s|min) ago", text), text
+
+
+HIDE = """
+Object.defineProperty(document, "hidden", { get: () => window.isAway === true });
+window.leave = isAway => {
+  window.isAway = isAway;
+  document.dispatchEvent(new Event("visibilitychange"));
+};
+"""
+
+
+@pytest.mark.parametrize("view", ["overview", "workers", "environments", "broker"])
+def test_a_hidden_page_asks_for_nothing_and_catches_up(fleet: Fleet, desk: Watched, view: str) -> None:
+    desk.page.add_init_script(HIDE)
+    page = desk.open(view)
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    page.evaluate("leave(true)")
+    page.wait_for_timeout(7000)  # it hangs up after five seconds
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(5000)
+    assert asked == []
+    with page.expect_request("**/api/live"):
+        page.evaluate("leave(false)")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+
+
+def test_a_token_that_opens_no_more_brings_the_way_in_back(fleet: Fleet, desk: Watched) -> None:
+    page = desk.open("workers")
+    expect(page.get_by_role("row", name=re.compile("worker-1"))).to_be_visible()
+    setup, another = fleet.setup, "another-token-of-the-cluster"
+    fleet.kill_master()
+    try:
+        fleet.setup = replace(setup, variables={**setup.variables, "GYM_ANYTHING_TOKEN": another})
+        fleet.restart_master()
+        field = page.get_by_label("The cluster's token")
+        expect(field).to_be_visible()
+        expect(page.get_by_text("signed out")).to_be_visible()
+        assert "worker-1" not in page.content()
+        field.fill(another)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_text("live", exact=True)).to_be_visible()
+        expect(page.get_by_role("heading", name="Workers")).to_be_visible()
+    finally:
+        fleet.kill_master()
+        fleet.setup = setup
+        fleet.restart_master()

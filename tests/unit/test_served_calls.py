@@ -93,3 +93,13 @@ def test_a_wrong_method_is_answered_with_the_right_ones(program: str, tmp_path: 
     found = of_a_master(ask) if program == "master" else of_a_worker(tmp_path, ask)
     methods = Methods(calls)
     assert found == {call.path: (405, set(methods.of(call.path))) for call in calls}
+
+
+def test_a_call_among_the_pages_files_is_none_of_them() -> None:
+    async def ask(app: ASGIApp) -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get("/dashboard/login")
+
+    reply = of_a_master(ask)
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from gym_queue.errors import RequestInvalid
 from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.task import TaskSpec
 
@@ -45,11 +46,27 @@ class AgentTurn:
     """Kept in the trajectory beside the step."""
 
 
+@runtime_checkable
+class Corrigible(Protocol):
+    """An agent that can be told that its turn was refused; without this, that ends the attempt as an error."""
+
+    def refused(self, error: RequestInvalid) -> None:
+        """Take note that none of the last turn's actions was carried out. ``act`` comes next, as after any step.
+
+        Args:
+            error: What is wrong with them: a key that the environment does not have, a point off the screen.
+        """
+
+
 class Agent(Protocol):
     """One attempt's agent; made anew for each, used by one thread.
 
     Its class is called with an instance of its own ``Options``, a subclass of AgentOptions. A GymQueueError that
     it raises is the attempt's error as it is; anything else it raises becomes AgentFailed.
+
+    Beside what is here a class may have: ``check(options)``, a static method that raises RequestInvalid before a run in
+    which the agent could not work; ``needs``, a text for people about what it takes; ``usage``, a mapping of what was
+    used to numbers, for the attempt's record; and ``refused``, see Corrigible.
     """
 
     @property

@@ -19,6 +19,8 @@ GROUP = "gym_queue.agents"
 """Entry points: the agent's name → its class."""
 
 _BUILT_IN: Mapping[str, str] = {
+    "ClaudeAgent": "gym_queue.benchmark.agents.claude:ClaudeAgent",
+    "OpenAIAgent": "gym_queue.benchmark.agents.openai_agent:OpenAIAgent",
     "RandomAgent": "gym_queue.benchmark.agents.random:RandomAgent",
     "ScriptedAgent": "gym_queue.benchmark.agents.scripted:ScriptedAgent",
 }
@@ -48,6 +50,8 @@ class AgentInfo(BaseModel):
     name: str
     description: str
     """Its first sentence; or why it cannot be loaded."""
+    needs: str = ""
+    """What must be there besides this package, as its class says by ``needs``."""
     options: tuple[OptionInfo, ...] = ()
 
 
@@ -72,13 +76,18 @@ def find_agent(name: str, arguments: Mapping[str, Any]) -> AgentFactory:
         arguments: Its options; strings are read as the type that the option has.
 
     Raises:
-        RequestInvalid: No agent has this name, it cannot be loaded, or an option is unknown or not valid.
+        RequestInvalid: No agent has this name, it cannot be loaded, an option is unknown or not valid, or the agent's
+            own ``check`` of its options says that it cannot be used.
     """
     points = _known()
     if name not in points:
         raise RequestInvalid(f"there is no agent {name!r}; known are {', '.join(sorted(points))}")
     kind = _load(points[name])
-    return AgentFactory(name, _parse_options(name, kind.Options, arguments), kind)
+    options = _parse_options(name, kind.Options, arguments)
+    check = getattr(kind, "check", None)
+    if check is not None:
+        check(options)
+    return AgentFactory(name, options, kind)
 
 
 def list_agents() -> list[AgentInfo]:
@@ -129,7 +138,8 @@ def _describe(name: str, point: EntryPoint) -> AgentInfo:
         return AgentInfo(name=name, description=str(error))
     options = tuple(_option(key, field) for key, field in kind.Options.model_fields.items())
     summary = (inspect.getdoc(kind) or "").partition("\n")[0]
-    return AgentInfo(name=name, description=summary, options=options)
+    needs = str(getattr(kind, "needs", ""))
+    return AgentInfo(name=name, description=summary, needs=needs, options=options)
 
 
 def _option(name: str, field: FieldInfo) -> OptionInfo:

@@ -18,7 +18,7 @@ export class ApiError extends Error {
 }
 
 /** The master's clock, which is all that ages are measured by: the browser's may be wrong. */
-export class Clock {
+class Clock {
   constructor() {
     this._offset_s = 0;
     this._best_s = Infinity;

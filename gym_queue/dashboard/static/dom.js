@@ -55,6 +55,20 @@ export function fill(element, ...children) {
 }
 
 /**
+ * Replaces what an element holds where it differs: a selection and the focus outlive what stays the same.
+ * @param {Element} element
+ * @param {...(Node|string|number|null|false|Array)} children
+ */
+export function renew(element, ...children) {
+  const next = flat(children);
+  const now = [...element.childNodes];
+  if (now.length !== next.length) return element.replaceChildren(...next);
+  next.forEach((node, at) => {
+    if (!(node instanceof Node) || !now[at].isEqualNode(node)) now[at].replaceWith(node);
+  });
+}
+
+/**
  * Sets an element's text only when it differs, so that a selection outlives an update.
  * @param {Element} element
  * @param {string} text

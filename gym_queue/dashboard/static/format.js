@@ -74,7 +74,7 @@ function both(left, unit, name, part, partName) {
 }
 
 /** `now`, `12 s ago`, `3 min ago`, of an age in seconds; one below zero (a clock that is ahead) is `now`. */
-export function ago(age_s) {
+function ago(age_s) {
   if (!isNumber(age_s)) return NONE;
   if (age_s < 2) return "now";
   if (age_s < MINUTE) return `${Math.floor(age_s)} s ago`;

@@ -180,7 +180,7 @@ export class Live {
 }
 
 /** Cuts a text/event-stream into events (WHATWG HTML, 9.2.6). */
-export class EventParser {
+class EventParser {
   /** @param {(event: {name: string, data: string, id: string|null, retry_ms: number|null}) => void} onEvent */
   constructor(onEvent) {
     this._onEvent = onEvent;

@@ -67,7 +67,7 @@ export function describeAll(actions) {
 }
 
 /** One action in words; empty when it does nothing. */
-export function describe(action) {
+function describe(action) {
   const parts = [
     ...describeMouse(isObject(action.mouse) ? action.mouse : {}),
     ...describeKeyboard(isObject(action.keyboard) ? action.keyboard : {}),
@@ -101,6 +101,6 @@ function* describeRest(action) {
 }
 
 /** A text that may be long, cut to what fits a line. */
-export function cut(text, most = MAX_WORDS) {
+function cut(text, most = MAX_WORDS) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }

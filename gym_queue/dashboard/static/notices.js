@@ -70,7 +70,7 @@ export function skeleton(lines = 3) {
  * @param {string} command
  * @returns {HTMLElement}
  */
-export function commandLine(command) {
+function commandLine(command) {
   const copy = h("button", { type: "button" }, "Copy");
   copy.addEventListener("click", async () => {
     try {

@@ -31,6 +31,9 @@ export class Shell {
       type: "button", class: "icon-button", "aria-label": "Keys (?)", title: "Keys (?)", onclick: showHelp,
     }, icon("help"));
     fill(document.getElementById("tools"), this._role, this._pill, help, themeButton(onTheme));
+    this._toasts = document.getElementById("toasts");
+    // Before the dialog takes itself away, and them with it.
+    document.addEventListener("close", (event) => event.target.contains(this._toasts) && document.body.append(this._toasts), true);
     document.querySelector(".skip").addEventListener("click", (event) => {
       event.preventDefault();
       document.getElementById("main").focus();
@@ -119,8 +122,15 @@ export class Shell {
    */
   notify(text, kind = "info") {
     const toast = h("p", { class: "toast", dataset: { tone: kind } }, icon(kind === "bad" ? "bad" : "ok"), h("span", {}, text));
-    document.getElementById("toasts").append(toast);
+    this._raiseToasts();
+    this._toasts.append(toast);
     setTimeout(() => toast.remove(), TOAST_MS);
+  }
+
+  // A modal dialog covers the page, and keeps it from being read out: messages stand in the topmost one.
+  _raiseToasts() {
+    const host = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+    if (this._toasts.parentElement !== host) host.append(this._toasts);
   }
 }
 

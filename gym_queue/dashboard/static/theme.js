@@ -7,7 +7,7 @@ const KEY = "gym-queue-theme";
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
 
 /** @returns {"auto"|"light"|"dark"} */
-export function theme() {
+function theme() {
   return document.documentElement.dataset.theme ?? "auto";
 }
 

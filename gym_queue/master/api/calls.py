@@ -8,6 +8,7 @@ from gym_queue import errors
 from gym_queue.master.api import envrows, workerrows
 from gym_queue.master.api.replies import (
     EnvsReply,
+    FleetReply,
     HistoryReply,
     Masters,
     Me,
@@ -150,6 +151,22 @@ API_CALLS = (
             "as_of": 1767225600.0,
             "step_s": 10,
             "series": {"at": [1767225600.0], **{name: [0.0] for name in COLUMNS}},
+        },
+    ),
+    _read(
+        "/api/fleet",
+        "Every worker in columns, for a map.",
+        FleetReply,
+        {
+            "as_of": 1767225600.0,
+            "total": 1,
+            "workers": {
+                "worker_id": ["worker-1"],
+                "status": ["healthy"],
+                "used": [1],
+                "slots": [4],
+                "why": [""],
+            },
         },
     ),
     Call(

@@ -15,7 +15,6 @@ from gym_queue.master.waiting import Waiting
 STATES = ("queued", "creating", "ready", "closing")
 ENV_SORTS = ("env_id", "state", "worker_id", "since", "age_s", "env", "task_id", "runner", "owner")
 ENV_SEARCHED = ("text",)
-ENV_FILTERS = ("state", "worker", "owner")
 QUEUE_SORTS = ("position", "env_id", "priority", "capability", "owner", "waiting_s")
 QUEUE_SEARCHED = ("env_id", "capability", "owner", "words")
 SHOWN_REASONS = 20

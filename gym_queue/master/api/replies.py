@@ -163,6 +163,26 @@ class HistoryReply(Message):
     """Columns of the last hour, oldest number first; None where nobody measured."""
 
 
+class FleetColumns(Message):
+    """Columns of the same length, by the workers' ids."""
+
+    worker_id: list[str]
+    status: list[str]
+    used: list[int]
+    slots: list[int]
+    why: list[str]
+    """Why it is not healthy; empty when it is."""
+
+
+class FleetReply(Message):
+    """Of ``GET /api/fleet``."""
+
+    as_of: float
+    total: int
+    """Of workers; the columns have at most 2,000."""
+    workers: FleetColumns
+
+
 class ListReply(Message):
     """A page of a list."""
 

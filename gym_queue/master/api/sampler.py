@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 WINDOW_S = 600.0
 SAVE_EVERY = 6
 """Samples from one writing of the file to the next."""
+MOST_CHARS = 4 << 20
+"""Of the file; an hour takes a fiftieth of it."""
 SHARES = (50, 95, 99)
 GAUGES = ("queued", "creating", "ready", "slots", "used", "workers")
 RATES = ("creates_per_s", "steps_per_s", "resets_per_s", "errors_per_s")
@@ -99,7 +101,8 @@ class Sampler:
         if self._file is None:
             return
         try:
-            self.history.load(self._file.read_text(), now=self._wall())
+            with self._file.open() as file:  # a longer one is cut, and thereby no JSON
+                self.history.load(file.read(MOST_CHARS), now=self._wall())
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:

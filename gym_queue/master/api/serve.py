@@ -14,6 +14,7 @@ from gym_queue.master.access import OPERATOR, Access, Caller, Role
 from gym_queue.master.api import envrows, workerrows
 from gym_queue.master.api.board import Board
 from gym_queue.master.api.envrows import EnvRows, queue_rows, show_queued
+from gym_queue.master.api.fleetmap import FleetMap
 from gym_queue.master.api.workerrows import show_worker, worker_rows
 from gym_queue.version import __version__
 from gym_queue.web.auth import given_token
@@ -67,6 +68,13 @@ def _add_glance(app: FastAPI, board: Board) -> None:
             kept.update(version=series.version, text=json.dumps(series.columns(), separators=(",", ":")))
         head = f'{{"as_of":{time.time():.3f},"step_s":{series.step_s:g},"series":'
         return Response(f"{head}{kept['text']}}}", media_type=JSON)
+
+    fleet = FleetMap(board.owners.fleet, board.owners.routes)
+
+    @app.get("/api/fleet")
+    async def show_fleet() -> Response:
+        """Every worker in columns, for a map."""
+        return Response(fleet.text(), media_type=JSON)
 
 
 def _add_live(app: FastAPI, board: Board, access: Access) -> None:

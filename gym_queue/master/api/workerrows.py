@@ -12,9 +12,8 @@ from gym_queue.master.routes import Routes
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.fleet import WorkerStatus
 from gym_queue.stats.nodes import NodeStats
+from gym_queue.stats.taskrecord import NODE_PREFIX
 
-NODE_PREFIX = "gym@"
-"""Before the worker's id in the names of Celery nodes."""
 OF_CELERY = ("active", "processed", "succeeded", "failed", "retried", "revoked")
 OWN = (
     *("worker_id", "hostname", "url", "status", "version", "slots", "used", "starting", "cpu_percent"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from gym_queue.errors import NotSupported, RunnerFailed
@@ -41,6 +41,9 @@ def check(action: Action, resolution: tuple[int, int]) -> None:
     if action.voice is not None or action.api_call is not None:
         raise NotSupported("a desktop takes mouse and keyboard actions only: this one has voice or api_call")
     check_on_screen((action,), resolution)
+    if action.mouse is not None:
+        for name in split_chord(action.mouse.held or ()):
+            keysyms.of_key(name)
     if action.keyboard is not None:
         for character in set(action.keyboard.text or ""):
             keysyms.of_character(character)
@@ -74,6 +77,8 @@ class Input:
         )  # menus may grab the server
         self._keys = Keys(connection)
         self._down: list[tuple[int, int]] = []
+        self._held = 0
+        """How many of these stay down until a mouse action has ended."""
         self._unread = False
 
     def see(self, event: bytes) -> None:
@@ -91,7 +96,8 @@ class Input:
         """
         with self._all_let_go():
             if action.mouse is not None:
-                self._use_mouse(action.mouse)
+                with self._holding(split_chord(action.mouse.held or ())):
+                    self._use_mouse(action.mouse)
             if action.keyboard is not None:
                 self._use_keyboard(action.keyboard)
 
@@ -193,16 +199,31 @@ class Input:
 
         With other keys a letter is the key itself: ctrl+S is what people call control S, not control shift S.
         """
-        wanted = [keysyms.of_key(_as_key(name) if len(names) > 1 else name) for name in names]
+        self._hold(keysyms.of_key(_as_key(name) if len(names) > 1 else name) for name in names)
+        self._pause(HOLD_S)
+        self._let_go()
+        self._unread = True
+
+    @contextmanager
+    def _holding(self, names: Sequence[str]) -> Iterator[None]:
+        """Keep keys down for the length of a block."""
+        self._hold(keysyms.of_key(_as_key(name)) for name in names)
+        self._held = len(self._down)
+        try:
+            yield
+        finally:
+            self._held = 0
+            self._let_go()
+
+    def _hold(self, keys: Iterable[int]) -> None:
+        """Press keys in order, and leave them down."""
+        wanted = list(keys)
         self._provide(wanted)
         for keysym in wanted:
             stroke = self._find(keysym)
             for keycode in (*self._shifts(stroke), stroke.keycode):
                 if (KEY_RELEASE, keycode) not in self._down:
                     self._press(KEY_RELEASE, keycode)
-        self._pause(HOLD_S)
-        self._let_go()
-        self._unread = True
 
     def _find(self, keysym: int) -> Stroke:
         stroke = self._keys.keymap.find(keysym)
@@ -219,7 +240,7 @@ class Input:
         self._send(self._fake(release - 1, detail))
 
     def _let_go(self) -> None:
-        while self._down:
+        while len(self._down) > self._held:
             self._send(self._fake(*self._down.pop()))
 
     @contextmanager

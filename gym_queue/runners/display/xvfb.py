@@ -140,7 +140,10 @@ class Xvfb:
             raise RunnerFailed(f"Xvfb ended with status {self._process.returncode}: {self._tail()}")
 
     def _tail(self) -> str:
-        return self._log.read_text(errors="replace").strip()[-500:] or "it said nothing"
+        try:
+            return self._log.read_text(errors="replace").strip()[-500:] or "it said nothing"
+        except FileNotFoundError:
+            return "it was ended"  # by close, while another thread looks
 
     def _remove_traces(self, pid: int) -> None:
         """Remove what a killed server left, unless another has the number by now."""

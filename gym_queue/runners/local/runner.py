@@ -85,6 +85,8 @@ class LocalRunner:
         """
         if action.voice is not None or action.api_call is not None:
             raise NotSupported("the local runner is a terminal: it takes mouse and keyboard actions only")
+        if action.mouse is not None and action.mouse.held:
+            raise NotSupported("the local runner is a terminal: no keys can be held during a mouse action")
         if action.keyboard is not None and action.keyboard.keys:
             encode_keys(action.keyboard.keys, application_cursor=False)
 

@@ -13,6 +13,8 @@ from gym_queue.runners.base import Runner, RunnerSetup
 from gym_queue.testing.conformance.subject import FOREVER, Cases, Start, Subject, act, output_of
 
 CALL_TIMEOUT_S = 60.0
+STEPS_AFTER_KILL = 20
+"""Enough to meet a sandbox that is gone; one that is back takes as many as it is asked for."""
 
 
 class LifeCases(Cases):
@@ -60,12 +62,14 @@ class LifeCases(Cases):
     ) -> None:
         if subject.kill is None:
             pytest.skip("nothing of this runner is there to kill between calls")
-        runner, stepping = start(env_id=env_id), threading.Event()
+        runner, stepping, killed = start(env_id=env_id), threading.Event(), threading.Event()
         ended: list[RunnerFailed | None] = []
 
         def step() -> None:
+            left = STEPS_AFTER_KILL
             try:
-                for _ in range(1000):
+                while left:
+                    left -= killed.is_set()
                     act(runner, {"keyboard": {"text": "x"}})
                     runner.observe()
                     stepping.set()
@@ -78,6 +82,7 @@ class LifeCases(Cases):
         thread.start()
         assert stepping.wait(CALL_TIMEOUT_S)
         subject.kill(env_id)
+        killed.set()
         thread.join(timeout=CALL_TIMEOUT_S)
         assert len(ended) == 1
         runner.close()

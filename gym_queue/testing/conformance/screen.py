@@ -83,6 +83,7 @@ class ScreenCases(Cases):
         text = "The quick brown fox jumps over the lazy dog. " * 5
         act(runner, {"keyboard": {"text": "cat > typed\n"}})
         act(runner, {"keyboard": {"text": f"{text[:200]}\n"}}, {"keyboard": {"keys": ["ctrl", "d"]}})
+        output_of(runner, "until [ -e typed ] && [ $(wc -c < typed) -gt 200 ]; do sleep 0.05; done")
         assert output_of(runner, "cat typed") == f"{text[:200]}\n"
 
     def test_modifiers_are_released_after_a_chord(self, runner: Runner, subject: Subject) -> None:
@@ -91,7 +92,7 @@ class ScreenCases(Cases):
         act(runner, {"keyboard": {"text": "touch small"}}, RETURN)
         act(runner, {"keyboard": {"keys": ["shift", "t"]}}, {"keyboard": {"keys": ["ctrl", "shift", "u"]}})
         act(runner, {"keyboard": {"keys": ["ctrl", "u"]}}, {"keyboard": {"text": "touch after"}}, RETURN)
-        assert output_of(runner, "ls") == "after\nsmall\n"
+        assert output_of(runner, "until [ -e after ]; do sleep 0.05; done; ls") == "after\nsmall\n"
 
     def test_one_seed_and_script_give_the_same_screens(self, start: Start, subject: Subject) -> None:
         if not subject.seeded:

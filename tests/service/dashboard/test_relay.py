@@ -161,3 +161,10 @@ def test_without_a_token_asked_it_only_reads(start: Start) -> None:
     own = {"X-Gym-Queue-Page": "1", "Origin": served.url}
     assert served.http.post("/m/0/workers/drain", json={"worker_id": "w"}, headers=own).status_code == 403
     assert served.master.seen == []
+
+
+def test_a_condition_of_any_bytes_is_handed_on_as_it_is(served: Served) -> None:
+    answer = served.raw(ask(b"GET", b"/m/0/api/overview", b'If-None-Match: "\xff\xe9"\r\n'))
+    assert answer.startswith(b"HTTP/1.1 200")
+    (_method, _target, headers) = served.master.seen[-1]
+    assert headers["if-none-match"] == '"\xff\xe9"'

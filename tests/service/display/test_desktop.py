@@ -165,6 +165,19 @@ def test_clicks_drags_and_the_wheel_reach_the_program(display: X11Display, xterm
     assert held(display) == 0
 
 
+def test_keys_are_held_during_a_mouse_action_and_let_go_after_it(
+    display: X11Display, xterm: XtermStart
+) -> None:
+    made = xterm(MOUSE_LOG)
+    alt = 8  # of a report, see "Mouse Tracking" of xterm's control sequences
+    act(display, {"mouse": {"double_click": [10, 10], "held": "alt"}}, {"mouse": {"left_click": [10, 10]}})
+    wait_until(lambda: read(made).count("m") >= 3)
+    assert [report.partition(";")[0] for report in read(made).split("\x1b[<")[1:]] == [f"{alt}"] * 4 + [
+        "0"
+    ] * 2
+    assert held(display) == 0
+
+
 def test_buttons_stay_down_until_they_are_let_go(display: X11Display) -> None:
     act(display, {"mouse": {"buttons": {"left_down": True}}})
     assert held(display) == 0x100
@@ -288,3 +301,10 @@ def test_a_closed_server_leaves_nothing(
     assert not (SOCKETS / f"X{number}").exists()
     assert not Path(f"/tmp/.X{number}-lock").exists()
     assert not list(tmp_path.glob("x*"))
+
+
+def test_a_server_that_is_closed_while_somebody_looks_says_so(server: Xvfb) -> None:
+    server.start().close()
+    server.close()
+    with pytest.raises(RunnerFailed, match="it was ended"):
+        server.open_camera()

@@ -25,8 +25,10 @@ DEADLINE_S = 15.0
 """Longest any reply may take to begin, or to go on."""
 LONGEST = 5000
 """Characters of an error, the end of a verifier's output included."""
-CLUSTER, WORKER = (f"{what}-{secrets.token_hex(16)}" for what in ("cluster", "worker"))
+CLUSTER, WORKER, METRICS = (f"{what}-{secrets.token_hex(16)}" for what in ("cluster", "worker", "metrics"))
 JSON = {"Content-Type": "application/json"}
+PAGES = ("page", "another page")
+"""Callers with the operator's cookie: the dashboard's own page, and one of another server."""
 Verdict = tuple[int, str | None]
 """A reply's status and, of an error, its code."""
 MALFORMED, INVALID = (400, "malformed"), (422, "request_invalid")
@@ -54,12 +56,20 @@ class Cluster:
         key = (program, caller)
         with self.lock:
             if key not in self.clients:
-                token = self.tokens[caller]
-                headers = {} if token is None else {"Authorization": f"Bearer {token}"}
                 self.clients[key] = httpx.Client(
-                    base_url=self.url(program), headers=headers, timeout=DEADLINE_S, trust_env=False
+                    base_url=self.url(program),
+                    headers=self._headers(caller, program),
+                    timeout=DEADLINE_S,
+                    trust_env=False,
                 )
             return self.clients[key]
+
+    def _headers(self, caller: str, program: str) -> dict[str, str]:
+        if caller in PAGES:
+            marks = {"X-Gym-Queue-Page": "1", "Origin": self.url(program)} if caller == "page" else {}
+            return {"Cookie": f"gym_queue_token={CLUSTER}", **marks}
+        token = self.tokens[caller]
+        return {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def hang_up(self) -> None:
         """Close every client's connections."""
@@ -164,7 +174,7 @@ def small(runner: str = "fake", **fake: float) -> dict[str, Any]:
 
 def verdict(reply: httpx.Response) -> Verdict:
     """Return what a reply says, after seeing that an error is one of the wire's and tells no secret."""
-    assert not any(secret in reply.text for secret in (CLUSTER, WORKER))
+    assert not any(secret in reply.text for secret in (CLUSTER, WORKER, METRICS))
     if reply.status_code < 400:
         return reply.status_code, None
     body = json.loads(reply.content, parse_constant=_no_json)
@@ -200,10 +210,12 @@ def running_cluster(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Cluster
             "GYM_ANYTHING_TOKEN_FILE": str(token_file),
             "GYM_ANYTHING_TOKENS_FILE": str(tokens_file),
             "GYM_ANYTHING_WORKER_TOKEN": WORKER,
+            "GYM_ANYTHING_MASTER_METRICS_TOKEN": METRICS,
+            "GYM_ANYTHING_WORKER_EPISODES_DIR": str(folder / "episodes"),
         },
     )
     with Fleet(setup) as fleet:
-        tokens = {"operator": CLUSTER, "client": named, "worker": WORKER, "none": None}
+        tokens = {"operator": CLUSTER, "client": named, "worker": WORKER, "metrics": METRICS, "none": None}
         cluster = Cluster(fleet, folder, token_file, tokens)
         yield cluster
         cluster.hang_up()

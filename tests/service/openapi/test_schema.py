@@ -24,7 +24,16 @@ OF_A_MASTER = {
     *(("POST", f"/workers/{name}") for name in ("register", "heartbeat", "deregister", "drain", "undrain")),
     *(("GET", path) for path in ("/workers/list", "/api/metrics", "/dashboard", "/")),
 }
-NEVER_SENT = {"internal", "connection_failed", "tls_failed", "agent_failed", "startup_failed"}
+NEVER_SENT = {
+    "internal",
+    "connection_failed",
+    "tls_failed",
+    "agent_failed",
+    "model_denied",
+    "model_unreachable",
+    "output_failed",
+    "startup_failed",
+}
 OF_NO_CALL = {"not_found", "method_not_allowed"}
 TABLES = pytest.mark.parametrize("calls", [MASTER_CALLS, WORKER_CALLS], ids=["master", "worker"])
 

@@ -180,6 +180,34 @@ def test_a_process_that_dies_while_it_is_watched_is_lost(client: httpx.Client, r
     assert code(look(client, env)) == (410, "env_lost")
 
 
+def test_a_screen_that_ends_because_its_environment_is_closed_is_no_failure(
+    client: httpx.Client, rig: Rig
+) -> None:
+    env = rig.open_running(DESKTOP)
+    (server,) = [each for each in rig.process(env).children(recursive=True) if each.name() == "Xvfb"]
+    server.kill()
+    assert code(look(client, env)) == (502, "runner_failed")
+    env.ending = True
+    assert code(look(client, env)) == (410, "env_lost")
+    env.ending = False
+
+
+def test_an_environment_that_hangs_holds_up_no_look_at_another(
+    client: httpx.Client, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gym_queue.worker.eye.DRAWN_AT_ONCE", 1)
+    monkeypatch.setattr("gym_queue.worker.eye.TURN_S", 0.01)
+    hung, other = rig.open_running(), rig.open_running()
+    eyes = Eyes(rig.host, timeout_s=60)
+    rig.freeze(hung)
+    waiting = rig.begin(eyes.look(hung.env_id, 100, "jpeg"))
+    wait_until(lambda: hung.looking.locked())
+    assert rig.begin(eyes.look(other.env_id, 100, "jpeg")).result(20).body
+    assert not waiting.done()
+    rig.process(hung).resume()
+    assert waiting.result(20).body
+
+
 def test_too_many_looks_at_once_are_refused(client: httpx.Client, rig: Rig) -> None:
     env = rig.open_running()
     eyes = Eyes(rig.host)

@@ -98,7 +98,8 @@ def test_a_random_agent_uses_only_devices_that_the_environment_has(tmp_path):
 
 def test_an_unknown_agent_is_refused_with_those_there_are(plugins):
     with pytest.raises(
-        RequestInvalid, match=r"no agent 'gpt'; known are RandomAgent, ScriptedAgent, .*plain"
+        RequestInvalid,
+        match=r"no agent 'gpt'; known are ClaudeAgent, OpenAIAgent, RandomAgent, ScriptedAgent, .*plain",
     ):
         find_agent("gpt", {})
 
@@ -135,7 +136,7 @@ def test_an_agent_that_cannot_be_loaded_says_why(plugins, name, match):
 
 def test_the_list_of_agents_tells_their_options_and_what_cannot_be_loaded(plugins):
     agents = {agent.name: agent for agent in list_agents()}
-    assert {"plain", "RandomAgent", "ScriptedAgent"} <= set(agents)
+    assert {"plain", "ClaudeAgent", "OpenAIAgent", "RandomAgent", "ScriptedAgent"} <= set(agents)
     assert agents["plain"].description == "Never finishes."
     (script,) = agents["ScriptedAgent"].options
     assert (script.name, script.type, script.default) == ("script", "str", "'steps'")

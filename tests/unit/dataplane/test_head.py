@@ -159,3 +159,32 @@ def test_what_is_sent_on_can_be_read_back_in_one_way(pairs: list[tuple[bytes, by
     again = parse_request(b"POST /a?b HTTP/1.1\r\n" + head.rest + b"Host: m\r\n\r\n")
     assert again.rest == head.rest
     assert not head.rest or head.rest.endswith(b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "is_data"),
+    [
+        ((b"application/json",), True),
+        ((b"Application/JSON ; charset=utf-8",), True),
+        ((b"application/vnd.gym-queue+msgpack",), True),
+        ((), False),
+        ((b"text/html",), False),
+        ((b"image/svg+xml",), False),
+        ((b"application/jsonx",), False),
+        ((b"application/json, text/html",), False),
+        ((b"application/json;x, text/html",), False),
+        ((b"application/json", b"text/html"), False),
+    ],
+)
+def test_what_is_no_data_is_nobodys_page(kinds: tuple[bytes, ...], *, is_data: bool) -> None:
+    head = parse_reply(reply(b"X-A: 1", *(b"Content-Type: " + kind for kind in kinds)), method=b"GET")
+    assert (b"sandbox" not in head.rest) is is_data
+    assert (b"nosniff" not in head.rest) is is_data
+    assert head.rest.endswith(b"\r\n")
+    assert b"X-A: 1\r\n" in head.rest
+
+
+@pytest.mark.parametrize("name", [b"Set-Cookie", b"refresh", b"Clear-Site-Data", b"Service-Worker-Allowed"])
+def test_a_worker_sets_nothing_in_a_browser(name: bytes) -> None:
+    head = parse_reply(reply(name + b": x", b"Content-Type: application/json"), method=b"GET")
+    assert head.rest == b"Content-Type: application/json\r\n"

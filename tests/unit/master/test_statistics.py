@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gym_queue.master.statistics import MOST_BYTES, StatisticsFile, kept, take_e
 from gym_queue.protocol.fleet import Heartbeat, Registration
 from gym_queue.stats.events import NodeEvent, TaskEvent, parse_event
 from gym_queue.stats.tasks import TaskStats
+from tests.waiting import wait_until
 
 
 def received(task_id: str = "t1", **fields: Any) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def test_nothing_is_written_when_nothing_has_changed(tmp_path: Path) -> None:
         b'{"format": 0}',
         b'{"format": 1}',
         b'{"format": NaN}',
+        b'{"format": 1, "counts": {"SUCCESS": 1e999}, "nodes": {}, "fields": [], "tasks": []}',
         b"\xff\xfe",
         b"[" * 100_000,
         b" " * (MOST_BYTES + 2),
@@ -100,6 +103,32 @@ def test_a_broken_file_costs_one_line_of_the_log(
 def test_no_file_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert read(tmp_path / "s.json").all() == []
     assert caplog.records == []
+
+
+def test_a_master_that_ends_while_it_writes_leaves_one_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = threading.Lock()
+    writes: list[object] = []
+
+    def write_slowly(path: Path, facts: dict[str, object]) -> None:
+        assert writing.acquire(blocking=False), "two write at once"
+        ending.wait(5)
+        writes.append(facts["counts"])
+        writing.release()
+
+    async def run() -> None:
+        async with kept(tasks, Place(tmp_path, "own"), fresh=True):
+            tasks.take(received())
+            await asyncio.to_thread(wait_until, writing.locked)
+            tasks.take(received("t2"))
+            asyncio.get_running_loop().call_later(0.05, ending.set)
+
+    tasks, ending = TaskStats(), threading.Event()
+    monkeypatch.setattr("gym_queue.master.statistics.PAUSE_S", 0.01)
+    monkeypatch.setattr("gym_queue.master.statistics._write", write_slowly)
+    asyncio.run(run())
+    assert writes == [{"RECEIVED": 1}, {"RECEIVED": 2}]
 
 
 def test_a_folder_that_cannot_be_written_costs_one_line_of_the_log(

@@ -73,6 +73,8 @@ def test_a_column_that_the_earlier_process_did_not_know_is_empty() -> None:
         '{"step_s": 10, "series": {"at": [100, 110], "a": [1]}}',
         '{"step_s": 10, "series": {"at": ["x"]}}',
         '{"step_s": 10, "series": {"at": [100], "a": [NaN]}}',
+        '{"step_s": 10, "series": {"at": [100], "a": [1e999]}}',
+        "[" * 100_000,
         '{"step_s": 10, "series": 3}',
     ],
 )

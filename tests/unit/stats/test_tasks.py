@@ -140,6 +140,15 @@ def test_events_of_any_types_are_taken(wrong: Any) -> None:
     assert sum(stats.counts().values()) == len(TASK_STATES)
 
 
+def test_half_a_character_in_an_event_breaks_no_reply() -> None:
+    named = ("name", "queue", "args", "exception", "traceback")
+    halves = dict.fromkeys(named, "x\ud800")
+    stats = stats_of(event("failed", "t\udc80", hostname="gym@\ud800", **halves), beat(sw_ident="\ud800"))
+    summary, detail = stats.summary(), stats.all()[0].detail()
+    assert "\\ud" not in json.dumps([summary, detail])
+    assert detail["traceback"] == "x?"
+
+
 def test_the_latest_are_those_last_heard_of() -> None:
     stats = stats_of(event("sent", "a"), event("sent", "b"), event("started", "a"))
     assert [task["task_id"] for task in stats.summary()["latest"]] == ["a", "b"]

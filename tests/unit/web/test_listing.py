@@ -93,6 +93,8 @@ def test_a_default_order_holds_until_another_is_asked_for() -> None:
         "offset=99999999999999999999999",
         "offset=\u0661",
         "offset= 1",
+        "offset=",
+        "limit=",
         "limit=0",
         "limit=501",
         "limit=ten",

@@ -15,6 +15,7 @@ from gym_queue.errors import PathNotFound
 from gym_queue.protocol.episodes import EpisodeQuery, EpisodeRow
 from gym_queue.worker.archive import INDEX, Archive, ArchiveLimits
 from gym_queue.worker.archivefolder import UNNAMED, ArchiveFolder
+from gym_queue.worker.episodefiles import MOST_EVENTS
 from gym_queue.worker.putaway import FILES, KeepRule, put_all_away, put_away
 
 ALL = EpisodeQuery()
@@ -130,7 +131,14 @@ def test_an_episode_whole_holds_its_events_its_verdict_and_its_files(
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"", b"\xff\x00{", b"[" * 100_000, b'{"ts": NaN, "verifier": 7, "reward": 1e999}\n']
+    "garbage",
+    [
+        b"",
+        b"\xff\x00{",
+        b"[" * 100_000,
+        b'{"ts": NaN, "verifier": 7, "reward": 1e999}\n',
+        b'{}\n{}\n{"event": "step", "ts": 1.2.3',
+    ],
 )
 @pytest.mark.parametrize("name", ["traj.jsonl", "summary.json"])
 def test_a_broken_file_breaks_neither_the_list_nor_the_episode(
@@ -142,6 +150,19 @@ def test_a_broken_file_breaks_neither_the_list_nor_the_episode(
     row = only(archive)
     assert row.ended >= row.started
     assert json.dumps(archive.show("e1", "episode_001"), allow_nan=False)
+
+
+def test_a_trajectory_of_very_many_events_is_cut(open_archive: Open, tmp_path: Path) -> None:
+    archive = open_archive()
+    (play(tmp_path / "e1") / "traj.jsonl").write_bytes(b"{}\n" * (MOST_EVENTS + 1))
+    (play(tmp_path / "e2") / "traj.jsonl").write_bytes(b"{}\n" * MOST_EVENTS)
+    for env_id in ("e1", "e2"):
+        put_all_away(tmp_path / env_id, env_id, archive.rule)
+    shown = [archive.show(env_id, "episode_001") for env_id in ("e1", "e2")]
+    assert [(len(each["events"]), each["events_cut"]) for each in shown] == [
+        (MOST_EVENTS, True),
+        (MOST_EVENTS, False),
+    ]
 
 
 def test_a_broken_index_is_written_anew(open_archive: Open, tmp_path: Path) -> None:
@@ -196,6 +217,16 @@ def test_what_had_to_wait_is_copied_and_no_fifo_holds_it_up(open_archive: Open, 
     files = archive.files("e1", "episode_001")
     assert {each.name for each in files.iterdir()} == {".frames", "link", "summary.json", "traj.jsonl"}
     assert (files / "link").is_symlink()
+
+
+def test_an_archive_that_somebody_removed_costs_a_line_of_the_log(
+    open_archive: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive = open_archive()
+    (tmp_path / "leaving" / "e1@episode_001" / "files").mkdir(parents=True)
+    (tmp_path / "archive").rmdir()
+    archive.tidy()
+    assert "is not kept" in caplog.text
 
 
 def test_an_id_that_is_used_again_overwrites_nothing(open_archive: Open, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 // The fleet at a glance: what it does, who waits, what is slow, what an operator must look at.
 
-import { fill, h } from "../dom.js";
+import { fill, h, renew } from "../dom.js";
 import { count, duration, ms, time } from "../format.js";
 import { icon } from "../icons.js";
 import { emptyState, errorState, skeleton } from "../notices.js";
@@ -79,7 +79,7 @@ function showAttention(section, list, ctx) {
     h("h2", { id: "attention-title" }, "Needs attention", list.length ? h("span", { class: "nav-count" }, count(list.length)) : null),
     list.length ? h("ul", { tabindex: "0", "aria-labelledby": "attention-title" }, list.map(item)) : calm,
   ];
-  replaceWhenOther(section, next);
+  renew(section, next);
 }
 
 // A link that leads anywhere but to a view of this page is none.
@@ -97,15 +97,9 @@ function showLatency(section, { latency = {}, window_s }) {
   };
   const heading = (text, at) => h("th", { scope: "col", class: at ? "end" : "" }, text);
   const over = window_s ? `over ${duration(window_s)}` : "since the start";
-  replaceWhenOther(section, [
+  renew(section, [
     h("h2", { id: "latency-title" }, "Latency ", h("small", { class: "soft" }, over)),
     h("table", { class: "latency" },
       h("thead", {}, h("tr", {}, ["Call", "p50", "p95", "p99", "Calls"].map(heading))), h("tbody", {}, CALLS.map(row))),
   ]);
-}
-
-// What stays the same is left alone: a selection and the focus outlive each second's overview.
-function replaceWhenOther(section, next) {
-  const same = section.children.length === next.length && next.every((node, at) => section.children[at].isEqualNode(node));
-  if (!same) fill(section, next);
 }

@@ -3,9 +3,8 @@
 import { fill, h, setText, throttle } from "../dom.js";
 import { count, cut } from "../format.js";
 
-const PAGE = 500;
-const MOST = 2000;
-const EVERY_MS = 2000;
+const SOON_MS = 2000;
+const EVERY_MS = 10_000;
 const ROWS = { ArrowUp: -1, ArrowDown: 1 };
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 
@@ -27,11 +26,13 @@ export class FleetMap {
       "section", { class: "card block", hidden: true, "aria-labelledby": "fleet-title" },
       h("div", { class: "fleet-head" }, h("h2", { id: "fleet-title" }, "Fleet ", this._count), legend()), this._map, this._told,
     );
-    this._load = throttle(EVERY_MS, () => this._loadNow());
-    let version;
-    this._end = ctx.live.subscribe("changed", ({ workers }) => {
-      if (workers !== version) this._load();
-      version = workers;
+    this._load = throttle(SOON_MS, () => this._loadNow());
+    this._timer = setInterval(() => this._isOld() && this._load(), EVERY_MS);
+    // Soon when a state changes, which the overview tells of; loads, which change all the time, now and then.
+    let states;
+    this._end = ctx.live.subscribe("overview", ({ workers }) => {
+      if (JSON.stringify(workers) !== states) this._load();
+      states = JSON.stringify(workers);
     });
     this._load();
   }
@@ -39,12 +40,18 @@ export class FleetMap {
   /** Ends it. */
   destroy() {
     this._load.cancel();
+    clearInterval(this._timer);
     this._end();
     this._ended = true;
   }
 
+  _isOld() {
+    return this._ctx.live.versions.workers !== this._version;
+  }
+
   async _loadNow() {
     if (document.hidden || this._ended) return;
+    this._version = this._ctx.live.versions.workers;
     try {
       this._show(await this._all());
     } catch (error) {
@@ -53,14 +60,10 @@ export class FleetMap {
   }
 
   async _all() {
-    const rows = [];
-    for (let more = true; more && rows.length < MOST; ) {
-      const reply = await this._ctx.api.get("api/workers", { sort: "worker_id", limit: PAGE, offset: rows.length });
-      rows.push(...reply.rows);
-      this._total = reply.total;
-      more = reply.rows.length === PAGE;
-    }
-    return rows;
+    const { total, workers } = await this._ctx.api.get("api/fleet");
+    this._total = total;
+    const { used, slots, status, why } = workers;
+    return workers.worker_id.map((id, at) => ({ worker_id: id, used: used[at], slots: slots[at], status: status[at], why: why[at] }));
   }
 
   _show(rows) {

@@ -74,7 +74,7 @@ function titleOf(name) {
 
 function environment(ctx, task) {
   if (!task.env_id) return null;
-  return h("a", { class: "mono", href: ctx.href("environment", { env_id: task.env_id }) }, task.env_id);
+  return h("a", { class: "mono", href: ctx.href("environment", { env: task.env_id }) }, task.env_id);
 }
 
 async function revoke(ctx, task, changed) {
@@ -85,7 +85,7 @@ async function revoke(ctx, task, changed) {
   if (!sure) return;
   try {
     const { status } = await ctx.api.post(`api/tasks/${encodeURIComponent(task.task_id)}/revoke`);
-    ctx.notify(status === "revoked" ? "The task is revoked" : "The task runs no longer: nothing was revoked", "good");
+    ctx.notify(status === "revoked" ? "The create is given up" : "The task runs no longer: nothing was revoked", "good");
   } catch (error) {
     ctx.notify(error.message, "bad");
   }

@@ -7,11 +7,12 @@ import { badge } from "../notices.js";
 import { RUNNERS } from "../parts.js";
 import { showTask } from "./task_detail.js";
 
+const HINT = "How many tasks reached this state: one that was received, started and succeeded counts in all three";
 const STATES = ["SENT", "RECEIVED", "STARTED", "SUCCESS", "FAILURE", "RETRY", "REVOKED", "REJECTED"];
 
 /** Shows the tasks. */
 export async function mount(root, ctx) {
-  const counts = h("ul", { class: "counts", "aria-label": "Tasks that reached a state since the master started" });
+  const counts = h("ul", { class: "counts", "aria-label": "Since the master started" });
   const list = new ListView(root, ctx, {
     title: "Tasks", path: "api/tasks", topic: "tasks", sort: "-received", above: [counts],
     choices: [
@@ -70,8 +71,8 @@ function outcome(row) {
 
 function showCounts(list, counts) {
   const known = STATES.filter((state) => counts?.[state]);
-  const next = known.map((state) => h("li", {}, badge(state), h("b", {}, count(counts[state]))));
+  const next = known.map((state) => h("li", {}, h("b", {}, count(counts[state])), " ", badge(state, { title: HINT })));
   if (next.map((each) => each.textContent).join("") === list.dataset.shown) return;
   list.dataset.shown = next.map((each) => each.textContent).join("");
-  fill(list, next.length ? h("li", { class: "soft" }, "Reached since the start") : null, next);
+  fill(list, next.length ? h("li", { class: "soft", title: HINT }, "Since the master started:") : null, next);
 }

@@ -1,7 +1,7 @@
 // One worker in a drawer: what it is, what it offers, why it is not healthy; drain and undrain.
 
 import { confirm, drawer } from "../dialog.js";
-import { fill, h } from "../dom.js";
+import { fill, h, renew } from "../dom.js";
 import { count, date, rate, time } from "../format.js";
 import { badge, errorState, skeleton } from "../notices.js";
 import { facts, meter, percentMeter } from "../parts.js";
@@ -35,7 +35,7 @@ export function showWorker(ctx, workerId, { known, onChange, onClose }) {
       fill(panel.body, errorState(error, load));
     }
   };
-  const show = (row) => fill(panel.body, row ? content(ctx, row, changed) : gone(workerId));
+  const show = (row) => renew(panel.body, row ? content(ctx, row, changed) : gone(workerId));
   const end = ctx.live.subscribe("changed", onceEach(1000, load));
   if (known) show(known);
   else {

@@ -27,8 +27,9 @@ manages_windows() {
   xprop -root _NET_SUPPORTING_WM_CHECK | grep -q 'window id'
 }
 
-has_windows() {
-  wmctrl -l | grep -q .
+# A window is listed before it has the focus; until then, what is typed is lost.
+has_focus() {
+  xprop -root _NET_ACTIVE_WINDOW | grep -q 'window id # 0x[1-9a-f]'
 }
 
 if ! xdpyinfo >/dev/null 2>&1; then
@@ -40,4 +41,4 @@ dbus-daemon --session --fork --nopidfile --address="${DBUS_SESSION_BUS_ADDRESS:-
 detached openbox
 patiently manages_windows
 detached xterm -fa 'DejaVu Sans Mono' -fs 11 -geometry 100x30
-patiently has_windows
+patiently has_focus

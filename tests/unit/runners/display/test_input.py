@@ -16,6 +16,7 @@ from gym_queue.runners.display.input import check, drag_path
         {"mouse": {"left_click": [640, 10]}},
         {"mouse": {"left_click_drag": [[0, 0], [10, 480]]}},
         {"keyboard": {"keys": ["ctrl", "nokey"]}},
+        {"mouse": {"left_click": [1, 1], "held": ["nokey"]}},
         {"keyboard": {"text": "fine until \x07"}},
     ],
 )

@@ -1,0 +1,141 @@
+"""Two runs over the same tasks, attempt by attempt: which is better, and whether chance explains it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from gym_queue.benchmark.attempt import Attempt, Key, Outcome
+from gym_queue.benchmark.output import RunInfo, read_attempts, read_run
+from gym_queue.benchmark.report.statistics import Interval, Pairs, mcnemar_exact, paired_difference
+from gym_queue.errors import RequestInvalid
+
+METHODS = (
+    "p: McNemar's exact conditional test, two-sided; interval: Newcombe 1998 (Statistics in Medicine 17:2635), method 10, 95 %; "
+    "both take pairs to be independent, which repeats of one task are less"
+)
+NOTED = ("agent", "agent_args", "model", "seed", "steps", "temperature")
+"""Flags whose difference a reader should know of."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Changed(_Frozen):
+    """A task at which A and B did not pass alike."""
+
+    task_id: str
+    pairs: int
+    passed_a: int
+    passed_b: int
+    only_a: int
+    """Repeats that passed in A alone."""
+    only_b: int
+
+
+class Comparison(_Frozen):
+    """What became of the pairs of attempts of two runs."""
+
+    a: str
+    b: str
+    """The folders."""
+    differs: dict[str, tuple[str, str]]
+    """What was asked differently: flag → in A, in B."""
+    pairs: Pairs
+    wins: int
+    """Pairs that passed in B alone."""
+    losses: int
+    """Pairs that passed in A alone."""
+    ties: int
+    rate_a: float
+    rate_b: float
+    difference: float
+    """Rate of B minus rate of A, over the pairs."""
+    interval: Interval
+    p_value: float
+    methods: str = METHODS
+    not_scored: int
+    """Pairs left out: in A or in B the infrastructure or the task itself broke the attempt."""
+    only_in_a: int
+    """Attempts left out: the other run has none at this task and repeat."""
+    only_in_b: int
+    changed: tuple[Changed, ...]
+    """B's gains first."""
+
+
+def compare_runs(a: Path, b: Path) -> Comparison:
+    """Compare the runs of two output folders, paired by task and repeat.
+
+    Raises:
+        PathNotFound: No run is in one of them.
+        RequestInvalid: A file cannot be read; or they do not fit: other environments, or no attempt in common.
+    """
+    run_a, run_b = read_run(a), read_run(b)
+    if run_a.env_id != run_b.env_id:
+        raise RequestInvalid(
+            f"{a} is of {run_a.env_id} and {b} of {run_b.env_id}: compare runs of one environment"
+        )
+    in_a, in_b = read_attempts(a), read_attempts(b)
+    common = [key for key in in_a if key in in_b]
+    scored = [key for key in common if in_a[key].is_scored and in_b[key].is_scored]
+    if not scored:
+        raise RequestInvalid(
+            f"{a} and {b} have no scored attempt in common: compare runs that share tasks and repeats"
+        )
+    pairs = _count(in_a, in_b, scored)
+    rate_a, rate_b = (pairs.both + pairs.only_a) / pairs.total, (pairs.both + pairs.only_b) / pairs.total
+    return Comparison(
+        a=str(a),
+        b=str(b),
+        differs=_differences(run_a, run_b),
+        pairs=pairs,
+        wins=pairs.only_b,
+        losses=pairs.only_a,
+        ties=pairs.both + pairs.neither,
+        rate_a=rate_a,
+        rate_b=rate_b,
+        difference=rate_b - rate_a,
+        interval=paired_difference(pairs),
+        p_value=mcnemar_exact(pairs),
+        not_scored=len(common) - len(scored),
+        only_in_a=len(in_a) - len(common),
+        only_in_b=len(in_b) - len(common),
+        changed=_changed(in_a, in_b, scored),
+    )
+
+
+def _count(in_a: Mapping[Key, Attempt], in_b: Mapping[Key, Attempt], keys: Iterable[Key]) -> Pairs:
+    both = [(in_a[key].outcome is Outcome.PASSED, in_b[key].outcome is Outcome.PASSED) for key in keys]
+    return Pairs(
+        both=both.count((True, True)),
+        only_a=both.count((True, False)),
+        only_b=both.count((False, True)),
+        neither=both.count((False, False)),
+    )
+
+
+def _changed(
+    in_a: Mapping[Key, Attempt], in_b: Mapping[Key, Attempt], keys: Iterable[Key]
+) -> tuple[Changed, ...]:
+    by_task: defaultdict[str, list[Key]] = defaultdict(list)
+    for key in keys:
+        by_task[key[0]].append(key)
+    found = []
+    for task_id, own in by_task.items():
+        pairs = _count(in_a, in_b, own)
+        if pairs.only_a or pairs.only_b:
+            sides = {"passed_a": pairs.both + pairs.only_a, "passed_b": pairs.both + pairs.only_b}
+            only = {"only_a": pairs.only_a, "only_b": pairs.only_b}
+            found.append(Changed(task_id=task_id, pairs=pairs.total, **sides, **only))
+    return tuple(sorted(found, key=lambda each: (each.only_a - each.only_b, each.task_id)))
+
+
+def _differences(a: RunInfo, b: RunInfo) -> dict[str, tuple[str, str]]:
+    values = {name: (a.config.get(name), b.config.get(name)) for name in NOTED}
+    values["env_version"] = (a.env_version, b.env_version)
+    values["gym-queue"] = (a.version, b.version)
+    return {name: (str(in_a), str(in_b)) for name, (in_a, in_b) in values.items() if in_a != in_b}
