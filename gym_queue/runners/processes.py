@@ -9,7 +9,8 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 
 import psutil
 
@@ -108,9 +109,11 @@ def sweep(env_id: str, *, timeout_s: float, roots: Collection[int] = ()) -> int:
         How many processes were ended.
     """
     deadline = time.monotonic() + timeout_s
-    found = find_processes(env_id, roots=roots)
+    # A child that is being born as its shell dies has neither mark nor parent afterwards: its session is left.
+    sessions = _sessions_led_by(pid for pid in roots if pid != os.getpid())
+    found = find_processes(env_id, roots=roots, sessions=sessions)
     seen = {process.pid for process in found}
-    sessions = _sessions_led_by(found)  # a child that was being born has neither mark nor parent afterwards
+    sessions |= _sessions_led_by(seen)
     _send(found, signal.SIGHUP)
     psutil.wait_procs(found, timeout=min(HANGUP_WAIT_S, timeout_s))
     while found := find_processes(env_id, roots=roots, sessions=sessions):
@@ -124,14 +127,12 @@ def sweep(env_id: str, *, timeout_s: float, roots: Collection[int] = ()) -> int:
     return len(seen)
 
 
-def _sessions_led_by(processes: Collection[psutil.Process]) -> set[int]:
+def _sessions_led_by(pids: Iterable[int]) -> set[int]:
     led = set()
-    for process in processes:
-        try:
-            if os.getsid(process.pid) == process.pid:
-                led.add(process.pid)
-        except OSError:
-            continue
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == pid:
+                led.add(pid)
     return led
 
 

@@ -52,7 +52,7 @@ class Watched:
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: until its end asyncio.run works in no test of this process
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium")
     assert path is not None, "tests that need chromium are marked so"

@@ -42,6 +42,16 @@ def test_a_sweep_ends_what_lost_its_parent_and_its_mark_but_not_its_session() ->
     leader.communicate()  # ends when nobody holds its output
 
 
+def test_a_sweep_ends_what_a_dead_shell_left_in_its_session() -> None:
+    script = "trap '' HUP; env -i sleep 97536 & echo; exit"
+    shell = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+    assert shell.stdout is not None
+    shell.stdout.readline()
+    os.waitid(os.P_PID, shell.pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped: its pid is nobody else's
+    assert sweep(f"nobody-{os.getpid()}", timeout_s=10, roots=[shell.pid]) == 1
+    shell.communicate()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 def test_a_subreaper_finds_daemons_that_dropped_their_mark() -> None:
     code = (
