@@ -273,7 +273,7 @@ class DockerRunner:
         if is_late:
             display.close()
             self._check_open()
-        server.finish()
+        server.finish(lambda: bool(display.window_tree()))
 
     def _read_tree(self, display: X11Display, senses: Senses) -> str | None:
         if "ui_tree" not in self._setup.spec.observation_types:

@@ -21,8 +21,10 @@ ENTRYPOINT_GRACE_S = 3.0
 """How long an entrypoint that still runs gets to bring up an X server before ours is started."""
 ENDED_GRACE_S = 1.0
 """How long an X server gets that an entrypoint left in the background."""
-ENTRYPOINT_WAIT_S = 2.0
-"""How long to wait for its end once an X server answers; one that runs its application itself never ends."""
+ENTRYPOINT_WAIT_S = 8.0
+"""How long to wait for its end, or a first window, once an X server answers."""
+WINDOW_WAIT_S = 3.0
+"""How long to wait for its end once a window shows; one that runs its application itself never ends."""
 SYSTEMD_GRACE_S = 90.0
 LOOK_EVERY_S = 0.25
 NOT_FOUND = 127  # what a shell says of a command that it cannot find
@@ -95,16 +97,26 @@ class XServer:
         elif self._is_hopeless(now):
             raise RunnerFailed(self._why())
 
-    def finish(self) -> None:
-        """Once an X server answers: give the entrypoint a moment to bring up the rest.
+    def finish(self, shows_window: Callable[[], bool]) -> None:
+        """Once an X server answers: give the entrypoint the time to bring up the rest.
 
         One that ended before our X server was there runs again, now that it is.
+
+        Args:
+            shows_window: Whether there is a window on the screen.
+
+        Raises:
+            RunnerFailed: The X server or the container is gone.
         """
         if self._entrypoint is None:
             return
         if self._state is XState.OURS and self._ended is not None:
             self._entrypoint = self._shells.start(str(self._spec.entrypoint), "entrypoint")
-        self._entrypoint.wait(ENTRYPOINT_WAIT_S)
+        deadline, is_seen = self._clock() + ENTRYPOINT_WAIT_S, False
+        while self._entrypoint.status is None and (now := self._clock()) < deadline:
+            self._entrypoint.wait(min(LOOK_EVERY_S, deadline - now))
+            if not is_seen and shows_window():
+                deadline, is_seen = self._clock() + WINDOW_WAIT_S, True
 
     def explain(self, error: RunnerFailed) -> RunnerFailed:
         """Return the error of a wait that ended, with what the entrypoint or Xvfb said."""

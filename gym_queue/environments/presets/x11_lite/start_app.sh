@@ -27,9 +27,13 @@ manages_windows() {
   xprop -root _NET_SUPPORTING_WM_CHECK | grep -q 'window id'
 }
 
-# A window is listed before it has the focus; until then, what is typed is lost.
-has_focus() {
-  xprop -root _NET_ACTIVE_WINDOW | grep -q 'window id # 0x[1-9a-f]'
+# Until a window has the keys' focus, and its program reads them, what is typed is lost: a terminal does once it has
+# carried out what its shell wrote, which is a title other than the one it began with.
+takes_keys() {
+  local window
+  window=$(xdotool getactivewindow) &&
+    [ "$window" = "$(xdotool getwindowfocus)" ] &&
+    [ "$(xdotool getwindowname "$window")" != starting ]
 }
 
 if ! xdpyinfo >/dev/null 2>&1; then
@@ -40,5 +44,6 @@ xsetroot -solid '#2e3440'
 dbus-daemon --session --fork --nopidfile --address="${DBUS_SESSION_BUS_ADDRESS:-unix:path=/tmp/session-bus}"
 detached openbox
 patiently manages_windows
-detached xterm -fa 'DejaVu Sans Mono' -fs 11 -geometry 100x30
-patiently has_focus
+detached xterm -T starting -fa 'DejaVu Sans Mono' -fs 11 -geometry 100x30 \
+  -e sh -c 'printf "\033]2;xterm\007"; exec "${SHELL:-bash}"'
+patiently takes_keys
