@@ -1,21 +1,19 @@
-"""The page before 1,000 workers with 10,000 environments: what it draws, asks for, and costs the master."""
+"""The page before 1,000 workers with 10,000 environments: what it draws, and what it asks for."""
 
 from __future__ import annotations
 
 import re
 import resource
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Page, Request, expect
 
-from gym_queue.stress.usage import UsageMeter
 from gym_queue.testing import Fleet
-from tests.browser.conftest import TOKEN, Watched, start_fleet, wait_for
+from tests.browser.conftest import TOKEN, Watched, start_fleet
 from tests.scale.load import ENVS, WORKERS
 from tests.scale.test_thousand_workers import load
 
@@ -28,9 +26,6 @@ pytestmark = [
 FILES = 20_000
 IDLE_MS = 10_000
 MOST_ROWS = 100
-LONG_MS = 200
-BROWSERS = 20
-MOST_PERCENT = 5.0
 WATCH_LONG_TASKS = """
 window.longest = 0;
 new PerformanceObserver(list => {
@@ -64,9 +59,7 @@ def asked(page: Page, idle_ms: int = IDLE_MS) -> list[str]:
     return paths
 
 
-def test_an_idle_page_asks_little_and_does_not_stutter(
-    desk: Watched, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_idle_page_asks_little(desk: Watched, capsys: pytest.CaptureFixture[str]) -> None:
     desk.page.add_init_script(WATCH_LONG_TASKS)
     told = []
     for view, most_per_s in (("overview", 0.5), ("workers", 1.1), ("environments", 8.0), ("tasks", 1.1)):
@@ -79,7 +72,6 @@ def test_an_idle_page_asks_little_and_does_not_stutter(
         per_s = len(paths) / IDLE_MS * 1000
         told.append(f"{view}: {per_s:.1f} calls/s, longest task {longest_ms:.0f} ms")
         assert per_s <= most_per_s, (view, paths)
-        assert longest_ms <= LONG_MS, view
     with capsys.disabled():
         sys.stdout.write("\n" + "\n".join(told) + "\n")
 
@@ -117,35 +109,3 @@ def test_of_ten_thousand_environments_only_those_in_sight_are_drawn(desk: Watche
     expect(last).to_be_visible()
     expect(last).to_contain_text("ready")
     assert page.locator("main").get_by_role("listitem").count() < MOST_ROWS
-
-
-@pytest.mark.timeout(600)
-def test_twenty_overviews_cost_the_master_little(
-    fleet: Fleet, browser: Browser, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fleet.master is not None
-    pid = fleet.master.process.pid
-
-    def percent() -> float:
-        meter, start = UsageMeter({"master": pid}), time.monotonic()
-        pages[0].wait_for_timeout(2 * IDLE_MS)
-        return meter.read(time.monotonic() - start)[0].cpu_percent
-
-    context = browser.new_context()
-    pages = [context.new_page()]
-    alone = percent()
-    context.close()
-    contexts = [browser.new_context() for _ in range(BROWSERS)]
-    pages = [each.new_page() for each in contexts]
-    for page in pages:
-        page.goto(f"{fleet.url}/dashboard?token={TOKEN}", wait_until="commit")
-    for page in pages:
-        wait_for(page, f"document.querySelectorAll('.fleet a').length === {WORKERS + 1}")
-    watched = percent()
-    for each in contexts:
-        each.close()
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\nmaster: {alone:.1f} % of a core alone, {watched:.1f} % with {BROWSERS} overviews\n"
-        )
-    assert watched - alone < MOST_PERCENT
