@@ -115,3 +115,35 @@ export class ListView {
     this._options.onReply?.(rows.reply);
   }
 }
+
+/**
+ * A list whose rows open a drawer, which the address remembers as `open`.
+ * @param {HTMLElement} root
+ * @param {Object} ctx
+ * @param {Object} options What `ListView` takes, without `onOpen`.
+ * @param {(key: string, list: ListView, hooks: {onChange: () => void, onClose: () => void}) => {close: () => void}} show
+ *   Opens the drawer of the row with this key.
+ * @returns {{update: (params: Object) => void, unmount: () => void}} The view.
+ */
+export function listWithDrawer(root, ctx, options, show) {
+  const list = new ListView(root, ctx, { ...options, onOpen: (row) => open(options.keyOf(row)) });
+  let detail = null;
+  function open(key) {
+    ctx.setParams({ open: key });
+    detail = show(key, list, {
+      onChange: () => list.table.refresh(),
+      onClose: () => {
+        detail = null;
+        ctx.setParams({ open: null });
+      },
+    });
+  }
+  if (ctx.params.open) open(ctx.params.open);
+  return {
+    update: (params) => list.update(params),
+    unmount: () => {
+      list.destroy();
+      detail?.close();
+    },
+  };
+}

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../dom.js";
 import { count, cut, duration, time } from "../format.js";
-import { ListView } from "../list.js";
+import { listWithDrawer } from "../list.js";
 import { badge } from "../notices.js";
 import { RUNNERS } from "../parts.js";
 import { showTask } from "./task_detail.js";
@@ -13,39 +13,20 @@ const STATES = ["SENT", "RECEIVED", "STARTED", "SUCCESS", "FAILURE", "RETRY", "R
 /** Shows the tasks. */
 export async function mount(root, ctx) {
   const counts = h("ul", { class: "counts", "aria-label": "Since the master started" });
-  const list = new ListView(root, ctx, {
+  const options = {
     title: "Tasks", path: "api/tasks", topic: "tasks", sort: "-received", above: [counts],
     choices: [
       { name: "state", label: "State", values: STATES }, { name: "runner", label: "Runner", values: RUNNERS },
       ...(ctx.params.worker ? [{ name: "worker", label: "Worker", values: [ctx.params.worker] }] : []),
     ],
-    keyOf: (row) => row.task_id, columns: columns(ctx), onOpen: (row) => open(row.task_id),
+    keyOf: (row) => row.task_id, columns: columns(ctx),
     onReply: (reply) => showCounts(counts, reply?.counts),
     none: {
       nothing: "No task since the master started", hint: "Each create that goes by Celery stands here. Try one:",
       command: "gym-anything run terminal_env --remote-url URL",
     },
-  });
-
-  let detail = null;
-  function open(taskId) {
-    ctx.setParams({ open: taskId });
-    detail = showTask(ctx, taskId, {
-      onChange: () => list.table.refresh(),
-      onClose: () => {
-        detail = null;
-        ctx.setParams({ open: null });
-      },
-    });
-  }
-  if (ctx.params.open) open(ctx.params.open);
-  return {
-    update: (params) => list.update(params),
-    unmount: () => {
-      list.destroy();
-      detail?.close();
-    },
   };
+  return listWithDrawer(root, ctx, options, (taskId, _list, hooks) => showTask(ctx, taskId, hooks));
 }
 
 function columns(ctx) {

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { count, cut, duration, rate, time } from "../format.js";
-import { ListView } from "../list.js";
+import { listWithDrawer } from "../list.js";
 import { badge } from "../notices.js";
 import { RUNNERS, meter, percentMeter } from "../parts.js";
 import { showWorker } from "./worker_detail.js";
@@ -11,36 +11,19 @@ const STATUSES = ["healthy", "unhealthy", "draining", "dead"];
 
 /** Shows the workers. */
 export async function mount(root, ctx) {
-  const list = new ListView(root, ctx, {
+  const options = {
     title: "Workers", path: "api/workers", topic: "workers", sort: "worker_id",
     choices: [{ name: "status", label: "Status", values: STATUSES }, { name: "runner", label: "Runner", values: RUNNERS }],
-    keyOf: (row) => row.worker_id, columns: columns(ctx), onOpen: (row) => open(row.worker_id),
+    keyOf: (row) => row.worker_id, columns: columns(ctx),
     none: {
       nothing: "No worker yet", hint: "Start one on a machine that has a runner; it stands here within a second:",
       command: `gym-anything-worker --master-url ${masterUrl(ctx)}`,
     },
-  });
-
-  let detail = null;
-  function open(workerId) {
-    ctx.setParams({ open: workerId });
-    detail = showWorker(ctx, workerId, {
-      known: list.table.rows.find((row) => row.worker_id === workerId),
-      onChange: () => list.table.refresh(),
-      onClose: () => {
-        detail = null;
-        ctx.setParams({ open: null });
-      },
-    });
-  }
-  if (ctx.params.open) open(ctx.params.open);
-  return {
-    update: (params) => list.update(params),
-    unmount: () => {
-      list.destroy();
-      detail?.close();
-    },
   };
+  return listWithDrawer(root, ctx, options, (workerId, list, hooks) => {
+    const known = list.table.rows.find((row) => row.worker_id === workerId);
+    return showWorker(ctx, workerId, { known, ...hooks });
+  });
 }
 
 function columns(ctx) {
