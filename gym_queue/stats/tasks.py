@@ -81,7 +81,7 @@ class TaskStats:
         self._lose(self.nodes.tick())
 
     def all(self) -> list[TaskRecord]:
-        """Return the tasks that are kept, the last one that was heard of first."""
+        """Return the tasks that are kept, those that came last first."""
         return list(reversed(self._tasks.values()))
 
     def find(self, task_id: str) -> TaskRecord | None:

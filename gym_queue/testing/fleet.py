@@ -56,6 +56,8 @@ class Program:
     ) -> None:
         self.module = module
         self.log = log
+        self.url = ""
+        """Where it serves, once ``wait_ready`` has returned."""
         self._ready_r, ready_w = os.pipe()
         lifeline_r, lifeline_w = os.pipe()
         self._fds: tuple[int, ...] = (self._ready_r, lifeline_w)
@@ -93,7 +95,8 @@ class Program:
             if not part:
                 raise StartupFailed(f"{self.module} ended with status {self.process.wait()}{self._tail()}")
             said += part
-        return said.decode().strip()
+        self.url = said.decode().strip()
+        return self.url
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -169,7 +172,6 @@ class Fleet:
         self.setup = setup or FleetSetup()
         self.master: Program | None = None
         self.workers: list[Program] = []
-        self.worker_urls: list[str] = []
         self.url = ""
         self._mark = uuid.uuid4().hex
         self._folder = Path()
@@ -197,6 +199,11 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
+    @property
+    def worker_urls(self) -> list[str]:
+        """Where the workers serve, by number; empty of one that was never waited for."""
+        return [worker.url for worker in self.workers]
+
     def worker_id(self, number: int) -> str:
         """Return what a worker is called; they are numbered from 0."""
         return f"worker-{number + 1}"
@@ -213,7 +220,7 @@ class Fleet:
     def restart_worker(self, number: int) -> None:
         """Start a worker that has ended again, under its name, and wait until it serves."""
         self.workers[number] = self._worker(number, ())
-        self.worker_urls[number] = self.workers[number].wait_ready()
+        self.workers[number].wait_ready()
 
     def pause_worker(self, number: int) -> None:
         """Stop a worker, not its environments, by SIGSTOP."""
@@ -311,7 +318,8 @@ class Fleet:
         self.url = self.master.wait_ready()
         for _ in range(setup.workers):
             self.add_worker()
-        self.worker_urls = [worker.wait_ready() for worker in self.workers]
+        for worker in self.workers:
+            worker.wait_ready()
 
     def _master_flags(self, port: str) -> list[str]:
         setup = self.setup

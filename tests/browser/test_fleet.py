@@ -17,7 +17,7 @@ pytestmark = pytest.mark.needs("chromium", "redis-server")
 def test_a_worker_joins_and_dies(fleet: Fleet, desk: Watched) -> None:
     page = desk.open("workers")
     expect(page.get_by_role("row", name=re.compile("worker-1.*healthy"))).to_be_visible()
-    fleet.worker_urls.append(fleet.add_worker().wait_ready())
+    fleet.add_worker().wait_ready()
     expect(page.get_by_role("row", name=re.compile("worker-2.*healthy"))).to_be_visible()
     fleet.kill_worker(1)
     expect(page.get_by_role("row", name=re.compile("worker-2.*(unhealthy|dead)"))).to_be_visible()
