@@ -141,19 +141,26 @@ def _open_parts(folder: str) -> tuple[list[str], bool]:
     """Return the largest open parts of a folder, and whether that is all of it."""
     parts: list[str] = []
     is_whole = True
-    with os.scandir(folder) as entries:
-        for entry in entries:
+    try:
+        entries = [*os.scandir(folder)]
+    except FileNotFoundError:
+        return [], False
+    for entry in entries:
+        try:
             mode = entry.stat(follow_symlinks=False).st_mode
-            if stat.S_ISLNK(mode):
-                continue  # what it leads to has rights of its own
-            if stat.S_ISDIR(mode) and mode & stat.S_IXOTH:
-                inner, is_open = _open_parts(entry.path)
-                parts += inner
-                is_whole = is_whole and is_open
-            elif mode & stat.S_IROTH and not stat.S_ISDIR(mode):
-                parts.append(entry.path)
-            else:
-                is_whole = False
+        except FileNotFoundError:  # such as a lock of useradd's
+            is_whole = False
+            continue
+        if stat.S_ISLNK(mode):
+            continue  # what it leads to has rights of its own
+        if stat.S_ISDIR(mode) and mode & stat.S_IXOTH:
+            inner, is_open = _open_parts(entry.path)
+            parts += inner
+            is_whole = is_whole and is_open
+        elif mode & stat.S_IROTH and not stat.S_ISDIR(mode):
+            parts.append(entry.path)
+        else:
+            is_whole = False
     return ([folder], True) if is_whole else (parts, False)
 
 
