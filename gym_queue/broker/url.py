@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from urllib.parse import unquote, urlsplit
 
 from gym_queue.errors import RequestInvalid
 
@@ -31,3 +33,10 @@ def check_broker_url(url: str) -> None:
         raise RequestInvalid(
             f"the broker URL {safe_url(url)} is not valid: write redis://host:6379/0 or amqp://user:password@host//"
         )
+
+
+def is_closed_socket(url: str) -> bool:
+    """Whether a broker's URL is a unix socket that this process may not open, as another user's, or that is not there."""
+    if url.partition("://")[0] != "redis+socket":
+        return False
+    return not os.access(unquote(urlsplit(url).path), os.R_OK | os.W_OK)

@@ -26,7 +26,7 @@ from celery.exceptions import SecurityWarning
 from celery.platforms import EX_OK
 
 from gym_queue.broker.app import make_app
-from gym_queue.broker.url import check_broker_url
+from gym_queue.broker.url import check_broker_url, is_closed_socket, safe_url
 from gym_queue.env.bounds import EpisodeBounds
 from gym_queue.env.checkpoints import CacheLimits
 from gym_queue.errors import RequestInvalid, StartupFailed
@@ -240,7 +240,7 @@ def _compose(
             link, registration, partial(_census, host), heartbeat_s=settings.heartbeat_interval_s
         )
         host.is_cut_off = partial(_has_lost, announcer)
-        broker_url = broker_url or announcer.register().broker_url
+        broker_url = broker_url or _open_broker(announcer.register().broker_url)
         if broker_url is None:
             announcer.serve_without_queues()
     loop = LoopThread()
@@ -290,6 +290,17 @@ def _host_limits(settings: WorkerSettings, max_starting: int) -> HostLimits:
         settings.checkpoint_dir or checkpoints_path(),
         cache_limits_of(settings),
     )
+
+
+def _open_broker(url: str | None) -> str | None:
+    """Return the master's broker; None where it has none that this worker could open."""
+    if url is not None and is_closed_socket(url):
+        logger.warning(
+            "the master's broker %s is another user's: creates come over HTTP; install redis-server for the master, or run both as one user",
+            safe_url(url),
+        )
+        return None
+    return url
 
 
 def _has_lost(announcer: Announcer) -> bool:

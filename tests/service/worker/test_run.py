@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,10 +103,14 @@ def test_a_celery_worker_opens_environments_and_ends_without_a_trace(
     assert "superuser" not in log
 
 
-def test_a_worker_of_a_master_registers_beats_drains_and_leaves(short_dir: Path) -> None:
+@pytest.mark.parametrize("broker_url", [None, "redis+socket:///nowhere/broker.sock?virtual_host=0"])
+def test_a_worker_of_a_master_registers_beats_drains_and_leaves(
+    short_dir: Path, broker_url: str | None
+) -> None:
     loop = LoopThread()
     loop.start()
     master = SmallMaster(loop)
+    master.broker_url = broker_url
     master.start()
     with WorkerProgram(short_dir / "tmp", master_url=master.url, worker_id="w1") as worker:
         with worker.wait_ready() as client:
@@ -112,7 +118,9 @@ def test_a_worker_of_a_master_registers_beats_drains_and_leaves(short_dir: Path)
         wait_until(lambda: master.bodies("heartbeat"))
         assert worker.terminate() == 0
         assert worker.left() == []
-    assert master.bodies("register")[-1]["queues"] == []  # this master has no broker
+    assert (
+        master.bodies("register")[-1]["queues"] == []
+    )  # this master has no broker, or one that this worker cannot open
     assert [call for call, _ in master.said if call != "heartbeat"][-2:] == ["drain", "deregister"]
     master.stop()
     loop.stop()
@@ -124,6 +132,18 @@ def test_a_celery_worker_whose_broker_is_away_still_ends_on_sigterm(short_dir: P
             assert client.get("/health").status_code == 200
         assert worker.terminate() == 0
         assert worker.left() == []
+
+
+def test_a_worker_that_is_stopped_while_it_waits_for_its_master_ends_well() -> None:
+    command = [sys.executable, "-m", "gym_queue.cli.worker", "--master-url", "http://127.0.0.1:9"]
+    with subprocess.Popen(
+        [*command, "--port", "0", "--skip-preflight"], stderr=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stderr is not None
+        assert any("waiting for the master" in line for line in worker.stderr)
+        worker.terminate()
+        assert "Traceback" not in worker.stderr.read()
+    assert worker.returncode == 0
 
 
 def test_a_worker_refused_by_its_master_says_why_in_one_line(short_dir: Path) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from gym_queue.broker.url import safe_url
+from gym_queue.broker.url import is_closed_socket, safe_url
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,12 @@ from gym_queue.broker.url import safe_url
 )
 def test_a_shown_url_has_the_host_and_no_secret(url: str, shown: str) -> None:
     assert safe_url(url) == shown
+
+
+def test_a_socket_that_is_not_there_is_closed_and_hosts_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "broker sock"
+    url = f"redis+socket://{tmp_path}/broker%20sock?virtual_host=0"
+    assert is_closed_socket(url)
+    path.touch()
+    assert not is_closed_socket(url)
+    assert not is_closed_socket("redis://127.0.0.1:9/0")
