@@ -42,6 +42,7 @@ GymQueueError                     internal             500
 │   └── ConnectionFailed          connection_failed    503   retryable (raised by a client, never sent)
 │       └── TlsFailed             tls_failed           503   (raised by a client, never sent)
 ├── AgentFailed                   agent_failed         500   (a benchmark's agent raised; never sent)
+│   ├── AgentTimeout              agent_timeout        500   (it hung, and was ended; never sent)
 │   └── ModelDenied               model_denied         500   (its model is denied, to every attempt; never sent)
 ├── OutputFailed                  output_failed        500   (a benchmark's output cannot be written; never sent)
 └── StartupFailed                 startup_failed       500   (a program cannot start; never sent)
@@ -247,7 +248,7 @@ class WorkerUnreachable(Infrastructure):
 
 
 class MasterUnreachable(Infrastructure):
-    """The master that a dashboard reads from does not answer."""
+    """The master that a dashboard reads from, or a benchmark runs on, does not answer."""
 
     code, status, retryable = "master_unreachable", 502, True
 
@@ -322,6 +323,12 @@ class AgentFailed(GymQueueError):
     """An agent of the benchmark raised something that is not an error of this package."""
 
     code = "agent_failed"
+
+
+class AgentTimeout(AgentFailed):
+    """A benchmark's agent took longer over one turn than it may; its process was ended."""
+
+    code = "agent_timeout"
 
 
 class ModelDenied(AgentFailed):

@@ -12,10 +12,14 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
+
+try:
+    import gymnasium
+    from gymnasium import spaces
+except ImportError as error:
+    raise ImportError("gym_queue.gymnasium needs Gymnasium: pip install 'gym-queue[gymnasium]'") from error
 
 from gym_queue.errors import BadReply, RequestInvalid
 from gym_queue.protocol.observations import Screen

@@ -94,6 +94,7 @@ class MasterSettings(ServerSettings):
     metrics_token: SecretStr | None = None
     """Opens ``/metrics`` alone; None leaves that to the cluster token."""
     log_level: str = "INFO"
+    """Least that is logged: DEBUG, INFO, WARNING or ERROR."""
     log_format: Literal["auto", "text", "json"] = "auto"
     """How log lines are written; auto: text when standard error is a terminal, else JSON."""
 
@@ -106,6 +107,7 @@ class WorkerSettings(ServerSettings):
     )
 
     host: str = "0.0.0.0"
+    """Address to listen on."""
     port: int = Field(0, ge=0, le=65535)
     """Port to listen on; 0 picks a free one."""
     master_url: str | None = None
@@ -127,6 +129,7 @@ class WorkerSettings(ServerSettings):
     reset_policy: str = "core"
     """Policy of resets that name none: core or baseline_setup."""
     skip_preflight: bool = False
+    """Do not probe the runners at the start."""
     skip_kvm_check: bool = False
     """Deprecated: use skip_preflight."""
     must_support_runner: str = ""
@@ -182,7 +185,9 @@ class WorkerSettings(ServerSettings):
     episodes_gb: float = Field(5.0, ge=0, le=1_000_000)
     """What they may take, in GiB."""
     no_auth: bool = False
+    """Serve callers without a token."""
     log_level: str = "INFO"
+    """Least that is logged: DEBUG, INFO, WARNING or ERROR."""
     log_format: Literal["auto", "text", "json"] = "auto"
     """How log lines are written; auto: text when standard error is a terminal, else JSON."""
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from gym_queue.benchmark.attempt import Attempt, Key, Outcome
-from gym_queue.benchmark.output import RunInfo, read_attempts, read_run
+from gym_queue.benchmark.info import RunInfo
+from gym_queue.benchmark.output import read_attempts, read_run
 from gym_queue.benchmark.report.statistics import Interval, Pairs, mcnemar_exact, paired_difference
 from gym_queue.errors import RequestInvalid
 
@@ -28,6 +29,7 @@ class _Frozen(BaseModel):
 class Changed(_Frozen):
     """A task at which A and B did not pass alike."""
 
+    env: str
     task_id: str
     pairs: int
     passed_a: int
@@ -75,11 +77,11 @@ def compare_runs(a: Path, b: Path) -> Comparison:
         RequestInvalid: A file cannot be read; or they do not fit: other environments, or no attempt in common.
     """
     run_a, run_b = read_run(a), read_run(b)
-    if run_a.env_id != run_b.env_id:
-        raise RequestInvalid(
-            f"{a} is of {run_a.env_id} and {b} of {run_b.env_id}: compare runs of one environment"
-        )
-    in_a, in_b = read_attempts(a), read_attempts(b)
+    ids_a, ids_b = ({each.env: each.env_id for each in run.envs} for run in (run_a, run_b))
+    if not set(ids_a.values()) & set(ids_b.values()):
+        names = [", ".join(ids.values()) for ids in (ids_a, ids_b)]
+        raise RequestInvalid(f"{a} is of {names[0]} and {b} of {names[1]}: compare runs of one environment")
+    in_a, in_b = read_attempts(a), _renamed(read_attempts(b), ids_a, ids_b)
     common = [key for key in in_a if key in in_b]
     scored = [key for key in common if in_a[key].is_scored and in_b[key].is_scored]
     if not scored:
@@ -108,6 +110,14 @@ def compare_runs(a: Path, b: Path) -> Comparison:
     )
 
 
+def _renamed(
+    in_b: Mapping[Key, Attempt], ids_a: Mapping[str, str], ids_b: Mapping[str, str]
+) -> dict[Key, Attempt]:
+    """Return B's attempts under the names that their environments have in A: one is known by its id."""
+    names = {env_id: name for name, env_id in ids_a.items()}
+    return {key._replace(env=names.get(ids_b.get(key.env, ""), key.env)): each for key, each in in_b.items()}
+
+
 def _count(in_a: Mapping[Key, Attempt], in_b: Mapping[Key, Attempt], keys: Iterable[Key]) -> Pairs:
     both = [(in_a[key].outcome is Outcome.PASSED, in_b[key].outcome is Outcome.PASSED) for key in keys]
     return Pairs(
@@ -121,21 +131,23 @@ def _count(in_a: Mapping[Key, Attempt], in_b: Mapping[Key, Attempt], keys: Itera
 def _changed(
     in_a: Mapping[Key, Attempt], in_b: Mapping[Key, Attempt], keys: Iterable[Key]
 ) -> tuple[Changed, ...]:
-    by_task: defaultdict[str, list[Key]] = defaultdict(list)
+    by_task: defaultdict[tuple[str, str], list[Key]] = defaultdict(list)
     for key in keys:
-        by_task[key[0]].append(key)
+        by_task[key.env, key.task_id].append(key)
     found = []
-    for task_id, own in by_task.items():
+    for (env, task_id), own in by_task.items():
         pairs = _count(in_a, in_b, own)
         if pairs.only_a or pairs.only_b:
             sides = {"passed_a": pairs.both + pairs.only_a, "passed_b": pairs.both + pairs.only_b}
             only = {"only_a": pairs.only_a, "only_b": pairs.only_b}
-            found.append(Changed(task_id=task_id, pairs=pairs.total, **sides, **only))
-    return tuple(sorted(found, key=lambda each: (each.only_a - each.only_b, each.task_id)))
+            found.append(Changed(env=env, task_id=task_id, pairs=pairs.total, **sides, **only))
+    return tuple(sorted(found, key=lambda each: (each.only_a - each.only_b, each.env, each.task_id)))
 
 
 def _differences(a: RunInfo, b: RunInfo) -> dict[str, tuple[str, str]]:
     values = {name: (a.config.get(name), b.config.get(name)) for name in NOTED}
-    values["env_version"] = (a.env_version, b.env_version)
+    versions_a, versions_b = ({each.env: each.env_version for each in run.envs} for run in (a, b))
+    for env in versions_a.keys() & versions_b.keys():
+        values[f"env_version of {env}"] = (versions_a[env], versions_b[env])
     values["gym-queue"] = (a.version, b.version)
     return {name: (str(in_a), str(in_b)) for name, (in_a, in_b) in values.items() if in_a != in_b}

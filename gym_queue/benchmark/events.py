@@ -5,25 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gym_queue.benchmark.attempt import Attempt
+from gym_queue.benchmark.attempt import Attempt, Key
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """An attempt began."""
+    """A try of an attempt began."""
 
-    task_id: str
-    repeat: int = 0
+    key: Key
 
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
     """An attempt took a step."""
 
-    task_id: str
+    key: Key
     steps: int
     """Steps so far."""
-    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An attempt's agent has a line for whoever runs the benchmark."""
+
+    key: Key
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A try of an attempt was lost; another one will begin."""
+
+    key: Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +46,13 @@ class Ended:
     attempt: Attempt
 
 
-Event = Started | Stepped | Ended
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """Nothing happened but that time went by."""
+
+    silent_s: float = 0.0
+    """Seconds for which the master has not answered; 0 when it does, or there is none."""
+
+
+Event = Started | Stepped | Said | Dropped | Ended | Passing
 OnEvent = Callable[[Event], None]

@@ -1,12 +1,13 @@
-"""The environments that attempts have open, so that a cancelled run leaves none behind."""
+"""The environments that a loop has open, so that a cancelled run leaves none behind."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 
+from gym_queue.benchmark.messages import Job
 from gym_queue.benchmark.opener import OpenEnv
 from gym_queue.errors import Cancelled
 from gym_queue.protocol.surface import GymEnv
@@ -18,11 +19,13 @@ class OpenEnvs:
     """Opens environments through one door, which a cancel shuts.
 
     Args:
-        open_env: Opens the environment of a task id.
+        open_env: Opens the environment of a job.
+        abandon: Closes, by its id, an environment that is still being opened; returns when it is done.
     """
 
-    def __init__(self, open_env: OpenEnv) -> None:
-        self._open_env = open_env
+    def __init__(self, open_env: OpenEnv, abandon: Callable[[str], None] = lambda _: None) -> None:
+        self._open_env, self._abandon = open_env, abandon
+        self._opening: set[str] = set()
         self._lock = threading.Lock()
         self._open: dict[int, GymEnv] = {}
         self._is_cancelled = False
@@ -32,37 +35,48 @@ class OpenEnvs:
         """Whether the run was cancelled."""
         return self._is_cancelled
 
-    @contextmanager
-    def open(self, task_id: str) -> Iterator[GymEnv]:
-        """Open a task's environment for the length of a block; it is closed however the block ends.
+    def open(self, job: Job) -> GymEnv:
+        """Open a job's environment; ``close`` comes after it, however it is used.
 
         Raises:
             Cancelled: The run was cancelled before the environment was there.
         """
         self._check()
-        env = self._open_env(task_id)
         with self._lock:
+            self._opening.add(job.env_id)
+        try:
+            env = self._open_env(job)
+        except BaseException:
+            with self._lock:
+                self._opening.discard(job.env_id)
+            raise
+        with self._lock:
+            self._opening.discard(job.env_id)
             self._open[id(env)] = env
         try:
             self._check()  # a cancel that came while it opened did not see it
-            yield env
-        finally:
-            _close(env)
-            with self._lock:
-                del self._open[id(env)]
+        except Cancelled:
+            self.close(env)
+            raise
+        return env
+
+    def close(self, env: GymEnv) -> None:
+        """Close an environment; what goes wrong is logged, for it changes no verdict."""
+        _close(env)
+        with self._lock:
+            self._open.pop(id(env), None)
 
     def cancel(self) -> list[threading.Thread]:
-        """Open no more, and begin to close what is open.
+        """Open no more, and begin to close what is open, or is being opened.
 
         Returns:
             The threads that close, one for each environment: a slow one holds up no other.
         """
         self._is_cancelled = True
         with self._lock:
-            envs = list(self._open.values())
-        closers = [
-            threading.Thread(target=_close, args=(env,), name="benchmark-close", daemon=True) for env in envs
-        ]
+            work = [partial(_close, env) for env in self._open.values()]
+            work += [partial(self._abandon, env_id) for env_id in self._opening]
+        closers = [threading.Thread(target=each, name="benchmark-close", daemon=True) for each in work]
         for closer in closers:
             closer.start()
         return closers
@@ -73,7 +87,6 @@ class OpenEnvs:
 
 
 def _close(env: GymEnv) -> None:
-    """Close an environment; what goes wrong is logged, for it changes no verdict."""
     try:
         env.close()
     except Exception:

@@ -12,62 +12,29 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from gym_queue.benchmark.attempt import Attempt, Key
-from gym_queue.benchmark.recorder import FolderRecorder, Frames, writing
-from gym_queue.errors import Cancelled, PathNotFound, RequestInvalid
+from gym_queue.benchmark.config import BenchmarkConfig
+from gym_queue.benchmark.info import FORMAT, RunInfo, TaskInfo
+from gym_queue.benchmark.recorder import writing
+from gym_queue.errors import PathNotFound, RequestInvalid
 from gym_queue.version import __version__
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
-"""Of the folder's layout; higher when older readers could not read it."""
 RUN, ATTEMPTS, FOLDERS, OLD_RESULTS = "run.json", "attempts.jsonl", "attempts", "results.json"
 FREE = frozenset(
     {
-        *("env", "output", "resume", "frames", "parallel", "lost_retries"),
-        *("remote_url", "remote_timeout_s", "remote_worker_reset_policy"),
+        *("env", "corpus", "output", "exp_name", "resume", "frames", "parallel", "lost_retries"),
+        *("remote_url", "remote_timeout_s", "remote_gone_timeout_s", "remote_worker_reset_policy"),
+        *("agent_timeout_s", "model", "temperature"),
     }
 )
-"""What may differ when a run is resumed: where and how fast it runs. The environment is compared by its id."""
+"""What may differ when a run is resumed: where and how fast it runs. Environments are compared by their ids and tasks,
+model and temperature as the agent's options."""
 SHOWN = 60
 """Characters of a value that differs."""
-
-
-class TaskInfo(BaseModel):
-    """A task that is to be run, and what its results are grouped by."""
-
-    model_config = ConfigDict(frozen=True)
-
-    env: str
-    """Name of the env folder."""
-    task_id: str
-    difficulty: str | None = None
-    tags: tuple[str, ...] = ()
-
-
-class RunInfo(BaseModel):
-    """What a run was asked to do: ``run.json``."""
-
-    model_config = ConfigDict(frozen=True)
-
-    format: int = FORMAT
-    version: str = __version__
-    """Of this package."""
-    started_at: datetime
-    env_id: str
-    env_version: str
-    config: dict[str, JsonValue]
-    """The flags, with every option of the agent."""
-    seeds: tuple[int, ...]
-    """Of each repeat."""
-    tasks: tuple[TaskInfo, ...]
-
-    @property
-    def keys(self) -> list[Key]:
-        """The attempts that make the run."""
-        return [(task.task_id, repeat) for task in self.tasks for repeat in range(len(self.seeds))]
 
 
 class _OldResults(BaseModel):
@@ -80,6 +47,11 @@ class _OldResults(BaseModel):
     config: dict[str, JsonValue]
     tasks: tuple[str, ...]
     attempts: tuple[Attempt, ...]
+
+    @property
+    def env(self) -> str:
+        """Name of the env folder."""
+        return Path(str(self.config.get("env", ""))).name
 
 
 class RunFolder:
@@ -103,7 +75,7 @@ class RunFolder:
         Raises:
             OutputFailed: It cannot be written.
         """
-        if attempt.error is not None and attempt.error.code == Cancelled.code:
+        if attempt.is_cancelled:
             return
         line = (attempt.model_dump_json() + "\n").encode()
         with self._lock, writing(self.path), (self.path / ATTEMPTS).open("ab") as file:
@@ -115,14 +87,10 @@ class RunFolder:
         """Let other programs in; called once."""
         os.close(self._held)
 
-    def recorder(self, env: str, frames: Frames, task_id: str, repeat: int) -> FolderRecorder:
-        """Return what keeps a try of an attempt."""
-        return FolderRecorder(self.path / attempt_folder(env, task_id, repeat), frames)
 
-
-def attempt_folder(env: str, task_id: str, repeat: int) -> str:
+def attempt_folder(key: Key) -> str:
     """Return an attempt's own folder, relative to the run's."""
-    return f"{FOLDERS}/{env}/{task_id}/{repeat}"
+    return f"{FOLDERS}/{key.env}/{key.task_id}/{key.repeat}"
 
 
 def open_folder(path: Path, run: RunInfo, *, resume: bool) -> RunFolder:
@@ -224,7 +192,9 @@ def read_attempts(path: Path) -> dict[Key, Attempt]:
             raise RequestInvalid(
                 f"line {number} of {path / ATTEMPTS} is not an attempt: take it out, and its attempt is run again with --resume"
             ) from None
-        found[attempt.task_id, attempt.repeat] = attempt
+        if not attempt.env:  # a line from before there could be several environments
+            attempt = attempt.model_copy(update={"env": read_run(path).tasks[0].env})
+        found[attempt.key] = attempt
     return found
 
 
@@ -246,16 +216,14 @@ def _read_old(path: Path) -> dict[Key, Attempt]:
     """Return the attempts of a folder from before there was a layout: it has a ``results.json`` alone."""
     if not (path / OLD_RESULTS).exists():
         return {}
-    return {
-        (each.task_id, each.repeat): each
-        for each in _old_results(path).attempts
-        if each.error is None or each.error.code != Cancelled.code
-    }
+    old = _old_results(path)
+    named = [each.model_copy(update={"env": each.env or old.env}) for each in old.attempts]
+    return {each.key: each for each in named if not each.is_cancelled}
 
 
 def _old_run(path: Path) -> RunInfo:
     old = _old_results(path)
-    env, seed = Path(str(old.config.get("env", ""))).name, old.config.get("seed")
+    seed = old.config.get("seed")
     return RunInfo(
         version=old.version,
         started_at=old.started_at,
@@ -263,7 +231,7 @@ def _old_run(path: Path) -> RunInfo:
         env_version=old.env_version,
         config=old.config,
         seeds=(seed if isinstance(seed, int) else 0,),
-        tasks=tuple(TaskInfo(env=env, task_id=task) for task in old.tasks),
+        tasks=tuple(TaskInfo(env=old.env, task_id=task) for task in old.tasks),
     )
 
 
@@ -285,17 +253,28 @@ def _check_same(path: Path, there: RunInfo, asked: RunInfo) -> None:
 
 
 def _differences(there: RunInfo, asked: RunInfo) -> Iterable[str]:
-    pairs: dict[str, tuple[Any, Any]] = {
-        name: (getattr(there, name), getattr(asked, name)) for name in ("env_id", "env_version")
-    }
+    pairs: dict[str, tuple[Any, Any]] = {}
+    before, now = ({each.env: each for each in run.envs} for run in (there, asked))
+    for env in before.keys() & now.keys():
+        for name in ("env_id", "env_version"):
+            pairs[f"{name} of {env}"] = (getattr(before[env], name), getattr(now[env], name))
     for name in sorted((there.config.keys() | asked.config.keys()) - FREE):
-        pairs[name] = (there.config.get(name), asked.config.get(name))
+        pairs[name] = (_asked(there, name), _asked(asked, name))
     for name, (old, new) in pairs.items():
         if old != new:
             yield f"its {name} is {_short(old)}, not {_short(new)}"
-    missing = len({task.task_id for task in there.tasks} ^ {task.task_id for task in asked.tasks})
+    tasks = ({(task.env, task.task_id) for task in run.tasks} for run in (there, asked))
+    missing = len(next(tasks) ^ next(tasks))
     if missing:
         yield f"{missing} of the tasks are in one of them alone"
+
+
+def _asked(run: RunInfo, name: str) -> Any:
+    """Return a flag of a run; of one from before there was such a flag, its default."""
+    if name in run.config or name not in BenchmarkConfig.model_fields:
+        return run.config.get(name)
+    default = BenchmarkConfig.model_fields[name].get_default(call_default_factory=True)
+    return default.model_dump(mode="json") if isinstance(default, BaseModel) else default
 
 
 def _short(value: object) -> str:

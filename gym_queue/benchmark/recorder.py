@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
-import threading
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 from gym_queue.benchmark.agents.base import AgentTurn
+from gym_queue.benchmark.attempt import Key
 from gym_queue.errors import GymQueueError, OutputFailed
 from gym_queue.protocol.observations import Screen
 
 logger = logging.getLogger(__name__)
 
 TRAJECTORY, VERDICT, LOG, FRAMES = "trajectory.jsonl", "verdict.json", "agent.log", "frames"
+OUTPUTS = (1, 2)
+"""Standard output and error."""
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
@@ -54,8 +58,9 @@ class Recorder(Protocol):
         *,
         reward: float,
         info: Mapping[str, Any] | None,
+        refused: str | None = None,
     ) -> None:
-        """Keep a step and what came of it; ``info`` with the last one."""
+        """Keep a step and what came of it; ``info`` with the last one, and why its actions were refused if they were."""
 
     def judge(self, verdict: Mapping[str, Any]) -> None:
         """Keep what became of the try."""
@@ -64,7 +69,7 @@ class Recorder(Protocol):
 class NoRecorder:
     """Keeps nothing."""
 
-    def __init__(self, task_id: str, repeat: int) -> None:
+    def __init__(self, key: Key) -> None:
         """Take what a recorder is made of."""
 
     def __enter__(self) -> Self:
@@ -85,20 +90,27 @@ class NoRecorder:
 
 
 class FolderRecorder:
-    """Keeps a try in a folder; used by one thread, whose log lines are the agent's.
+    """Keeps a try in a folder, and what its process logs meanwhile.
 
     Args:
         folder: Made anew.
         frames: Which screens to keep.
         clock: Seconds; the trajectory counts them from the first observation.
+        with_output: Keep what the process writes to its standard output and error, too.
 
     Every method raises OutputFailed when the folder cannot be written.
     """
 
     def __init__(
-        self, folder: Path, frames: Frames = Frames.ALL, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        frames: Frames = Frames.ALL,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        with_output: bool = False,
     ) -> None:
         self._folder, self._frames, self._clock = folder, frames, clock
+        self._with_output = with_output
         self._started = clock()
         self._stack = ExitStack()
         self._trajectory: IO[str]
@@ -114,7 +126,9 @@ class FolderRecorder:
             self._trajectory = stack.enter_context(
                 path.open("w", encoding="utf-8", errors="backslashreplace")
             )
-            stack.enter_context(_log_of_thread(self._folder / LOG))
+            if self._with_output:
+                stack.enter_context(_output_to(self._folder / LOG))
+            stack.enter_context(_log_to(self._folder / LOG))
             self._stack = stack.pop_all()
         return self
 
@@ -136,9 +150,11 @@ class FolderRecorder:
         *,
         reward: float,
         info: Mapping[str, Any] | None,
+        refused: str | None = None,
     ) -> None:
         """Keep a step, the screen after it, and with the last one the verifier's verdict."""
         line: dict[str, Any] = {"event": "step", "step": step, "actions": list(turn.actions)}
+        line |= {"refused": refused} if refused is not None else {}
         line |= {"note": turn.note} if turn.note else {}
         self._log({**line, "done": turn.done, "reward": reward, "frame": self._keep(step + 1, observation)})
         if info is not None:
@@ -146,10 +162,7 @@ class FolderRecorder:
 
     def judge(self, verdict: Mapping[str, Any]) -> None:
         """Write what became of the try, with all that the verifier said."""
-        content = {**verdict, "verifier": self._verdict}
-        text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
-        with writing(self._folder):
-            (self._folder / VERDICT).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        write_verdict(self._folder, {**verdict, "verifier": self._verdict})
 
     def _keep(self, index: int, observation: Mapping[str, Any]) -> str | None:
         screen = observation.get("screen")
@@ -195,12 +208,22 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def write_verdict(folder: Path, verdict: Mapping[str, Any]) -> None:
+    """Write what became of a try.
+
+    Raises:
+        OutputFailed: The folder cannot be written.
+    """
+    text = json.dumps(verdict, indent=2, ensure_ascii=False, default=str)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / VERDICT).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
 @contextmanager
-def _log_of_thread(path: Path) -> Iterator[None]:
-    """Copy what this thread logs to a file for the length of a block."""
-    thread = threading.get_ident()
+def _log_to(path: Path) -> Iterator[None]:
+    """Copy what is logged to a file for the length of a block."""
     handler = logging.FileHandler(path, delay=True, encoding="utf-8", errors="backslashreplace")
-    handler.addFilter(lambda record: record.thread == thread)
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -209,3 +232,27 @@ def _log_of_thread(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Send what this process, and what it starts, writes to standard output and error to a file for the length of a block."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    kept = [os.dup(number) for number in OUTPUTS]
+    try:
+        _redirect([file] * len(OUTPUTS))
+        yield
+    finally:
+        _redirect(kept)
+        if os.fstat(file).st_size == 0:
+            path.unlink(missing_ok=True)
+        for number in (file, *kept):
+            os.close(number)
+
+
+def _redirect(files: Sequence[int]) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # what an agent closed, or a full disk does not take
+            stream.flush()
+    for number, file in zip(OUTPUTS, files, strict=True):
+        os.dup2(file, number)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gym_queue.benchmark.attempt import Attempt, Outcome
 from gym_queue.benchmark.config import BenchmarkConfig
+from gym_queue.benchmark.info import EnvInfo
 from gym_queue.errors import Cancelled, RequestInvalid
 from gym_queue.version import __version__
 
@@ -29,7 +30,7 @@ class Tally(BaseModel):
     failed: int
     """Judged, and not passed."""
     errors: int
-    """Not judged."""
+    """Not judged; those that the end of the run cut short are not among them."""
     lost_tries: int = 0
     """Tries that the infrastructure broke, whether or not a later one was judged: they are in no score."""
     mean_score: float | None
@@ -45,11 +46,13 @@ class Results(BaseModel):
     """Of this package."""
     config: BenchmarkConfig
     """As given, with every option of the agent."""
-    env_id: str
-    """The spec's id."""
-    env_version: str
+    env_id: str = ""
+    """The spec's id; empty for a run of several environments."""
+    env_version: str = ""
+    envs: tuple[EnvInfo, ...] = ()
+    """All of them."""
     tasks: tuple[str, ...]
-    """Ids of the tasks that were to be run, in order."""
+    """Ids of the tasks that were to be run, in order, those of one environment after those of another."""
     started_at: datetime
     seconds: float
     is_interrupted: bool = False
@@ -61,7 +64,7 @@ class Results(BaseModel):
 
 def tally(attempts: Collection[Attempt]) -> Tally:
     """Count attempts by their outcome."""
-    outcomes = [attempt.outcome for attempt in attempts]
+    outcomes = [attempt.outcome for attempt in attempts if not attempt.is_cancelled]
     scores = [attempt.score for attempt in attempts if attempt.score is not None]
     return Tally(
         passed=outcomes.count(Outcome.PASSED),

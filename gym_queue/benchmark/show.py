@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gym_queue.benchmark.attempt import Attempt, Outcome
-from gym_queue.benchmark.events import Ended, Event, OnEvent, Started, Stepped
+from gym_queue.benchmark.events import Ended, Event, OnEvent, Said
+from gym_queue.benchmark.pace import Pace, task_name
 from gym_queue.benchmark.results import Results
 
 MARKS = {Outcome.PASSED: ("✓", "green"), Outcome.FAILED: ("✗", "red"), Outcome.ERROR: ("!", "yellow")}
@@ -22,89 +24,111 @@ RUNNING_SHOWN = 10
 """Running attempts that live progress names."""
 FEEDBACK_CHARS = 300
 """Longest feedback in the table; the results' file has it whole."""
+SAY_EVERY_S = 30.0
+"""Between two lines for the run, where there is no terminal."""
 BAR_WIDTH = 30
 REFRESH_HZ = 8
 
 
 @contextmanager
-def progress(console: Console, total: int) -> Iterator[OnEvent]:
-    """Show a run's progress for the length of a block: live on a terminal, else a line for each attempt.
+def progress(console: Console, total: int, clock: Callable[[], float] = time.monotonic) -> Iterator[OnEvent]:
+    """Show a run's progress for the length of a block: live on a terminal, else in lines.
 
     Args:
         console: Where to.
-        total: Tasks to be run.
+        total: Attempts to be run.
+        clock: For rates.
 
     Yields:
         What to tell events to.
     """
     if not console.is_terminal:
-        yield LineProgress(console, total)
+        yield LineProgress(console, Pace(total, clock))
         return
-    live = LiveProgress(total)
+    live = LiveProgress(Pace(total, clock))
     shown = Live(get_renderable=live.render, console=console, refresh_per_second=REFRESH_HZ, transient=True)
+
+    def on_event(event: Event) -> None:
+        live(event)
+        if isinstance(event, Said):
+            console.print(Text(event.text), soft_wrap=True)  # above what is live
+
     with shown:
-        yield live
+        yield on_event
 
 
 class LineProgress:
-    """One line for each attempt that ended."""
+    """One line for each attempt that ended, and now and then one for the run.
 
-    def __init__(self, console: Console, total: int) -> None:
-        self._console, self._total = console, total
-        self._ended = 0
+    Args:
+        console: Where to.
+        pace: Of the run.
+    """
+
+    def __init__(self, console: Console, pace: Pace) -> None:
+        self._console, self._pace = console, pace
+        self._said_at = pace.now()
 
     def __call__(self, event: Event) -> None:
         """Take in what happened."""
-        if not isinstance(event, Ended):
-            return
-        self._ended += 1
-        attempt = event.attempt
+        self._pace(event)
+        if isinstance(event, Ended):
+            self._print(event.attempt)
+        if isinstance(event, Said):
+            self._console.print(Text(event.text), soft_wrap=True)
+        if self._pace.now() - self._said_at >= SAY_EVERY_S and (self._pace.running or self._pace.ended):
+            self._said_at = self._pace.now()
+            self._console.print(Text(f"-- {self._pace.line()}", style="bold"), soft_wrap=True)
+
+    def _print(self, attempt: Attempt) -> None:
         score = "" if attempt.score is None else f", score {attempt.score:g}"
         lost = f", {_lost(len(attempt.lost))}" if attempt.lost else ""
         why = f": {_feedback(attempt)}" if attempt.error else ""
-        name = _name(attempt.task_id, attempt.repeat)
-        line = f"[{self._ended}/{self._total}] {name}: {attempt.outcome.value}{score}, {attempt.steps} steps, {attempt.seconds:.1f} s{lost}{why}"
+        took = f"{attempt.steps} steps, {attempt.seconds:.1f} s{lost}{why}"
+        name = f"[{self._pace.ended}/{self._pace.total}] {self._pace.name(attempt.key)}"
+        line = f"{name}: {attempt.outcome.value}{score}, {took}"
         self._console.print(Text.assemble(_mark(attempt.outcome), " ", line), soft_wrap=True)
 
 
 class LiveProgress:
-    """A bar with the counts of outcomes, and the running attempts."""
+    """A bar with the counts of outcomes, the run's pace, and the running attempts.
 
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._counts = dict.fromkeys(Outcome, 0)
-        self._running: dict[tuple[str, int], int] = {}
+    Args:
+        pace: Of the run.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
 
     def __call__(self, event: Event) -> None:
         """Take in what happened."""
-        if isinstance(event, Started):
-            self._running[event.task_id, event.repeat] = 0
-        elif isinstance(event, Stepped):
-            self._running[event.task_id, event.repeat] = event.steps
-        else:
-            self._running.pop((event.attempt.task_id, event.attempt.repeat), None)
-            self._counts[event.attempt.outcome] += 1
+        self._pace(event)
 
     def render(self) -> RenderableType:
         """Return what to show now; called by the thread that refreshes the screen."""
-        ended = sum(self._counts.values())
+        pace = self._pace
         head = Table.grid(padding=(0, 1))
         counts = Text(" ").join(
             Text(f"{MARKS[outcome][0]} {number} {outcome.value}", style=MARKS[outcome][1])
-            for outcome, number in self._counts.items()
+            for outcome, number in pace.counts.items()
         )
-        bar = ProgressBar(total=self._total, completed=ended, width=BAR_WIDTH)
-        head.add_row(bar, Text(f"{ended}/{self._total}"), counts)
-        running = list(self._running.items())  # one call: the other thread may change the dict meanwhile
-        lines = [Text(f"  {_name(*key)}: step {steps}") for key, steps in running[:RUNNING_SHOWN]]
+        bar = ProgressBar(total=pace.total, completed=pace.ended, width=BAR_WIDTH)
+        head.add_row(bar, Text(f"{pace.ended}/{pace.total}"), counts)
+        running = list(pace.steps.items())  # one call: the other thread may change the dict meanwhile
+        lines = [Text(f"  {pace.name(key)}: step {steps}") for key, steps in running[:RUNNING_SHOWN]]
         more = len(running) - RUNNING_SHOWN
-        return Group(head, *lines, *([Text(f"  and {more} more")] if more > 0 else []))
+        return Group(
+            head, Text(f"  {pace.line()}"), *lines, *([Text(f"  and {more} more")] if more > 0 else [])
+        )
 
 
 def results_table(results: Results) -> Table:
     """Return a line for each attempt, in the order of the tasks."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     has_workers = any(attempt.worker_id for attempt in results.attempts)
+    has_envs = len(results.envs) > 1
+    if has_envs:
+        table.add_column("environment", overflow="fold")
     table.add_column("task", overflow="fold")
     table.add_column("outcome", no_wrap=True)
     for heading in ("score", "steps", "seconds"):
@@ -114,8 +138,10 @@ def results_table(results: Results) -> Table:
     table.add_column("feedback", overflow="fold")
     for attempt in results.attempts:
         worker = [Text(attempt.worker_id or "")] if has_workers else []
+        env = [Text(attempt.env)] if has_envs else []
         table.add_row(
-            Text(_name(attempt.task_id, attempt.repeat)),
+            *env,
+            Text(task_name(attempt.key)),
             Text.assemble(_mark(attempt.outcome), " ", attempt.outcome.value),
             Text("" if attempt.score is None else f"{attempt.score:g}"),
             Text(str(attempt.steps)),
@@ -135,11 +161,13 @@ def summary(results: Results, path: Path | None) -> Text:
     """
     tally = results.tally
     errors = "1 error" if tally.errors == 1 else f"{tally.errors} errors"
+    cut = sum(attempt.is_cancelled for attempt in results.attempts)
     said = f"{tally.passed} passed, {tally.failed} failed, {errors}"
     parts = [
         f"{said} of {len(results.tasks) * results.config.repeat} in {results.seconds:.1f} s",
         *([f"mean score {tally.mean_score:.1f}"] if tally.mean_score is not None else []),
         *([f"{_lost(tally.lost_tries)} to the infrastructure"] if tally.lost_tries else []),
+        *([f"{cut} cut short"] if cut else []),
         *(["interrupted"] if results.is_interrupted else []),
         *([f"results in {path}"] if path is not None else []),
     ]
@@ -151,10 +179,6 @@ def resume_hint(results: Results) -> Text:
     done = sum(attempt.is_scored for attempt in results.attempts)
     left = len(results.tasks) * results.config.repeat - done
     return Text(f"{done} attempts are kept, {left} are missing: run the same command again with --resume")
-
-
-def _name(task_id: str, repeat: int) -> str:
-    return f"{task_id} #{repeat + 1}" if repeat else task_id
 
 
 def _mark(outcome: Outcome) -> Text:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,79 +16,87 @@ from gym_queue.benchmark.config import BenchmarkConfig
 from gym_queue.benchmark.recorder import Frames
 from gym_queue.benchmark.results import NOT_JUDGED, exit_code
 from gym_queue.benchmark.run import run_benchmark
-from gym_queue.errors import ModelDenied, OutputFailed, RequestInvalid
+from gym_queue.cli import benchoptions as options
+from gym_queue.errors import MasterUnreachable, ModelDenied, OutputFailed, RequestInvalid
 from gym_queue.log import configure_logging
 from gym_queue.protocol.parse import parse_model
 
+CHECKLIST = "vlm_checklist_"
+"""Beginning of the flags that say how a checklist is judged."""
+RENAMED = {
+    "agent_arg": "agent_args",
+    **{f"{name}_timeout": f"{name}_timeout_s" for name in ("agent", "remote", "remote_gone")},
+}
+"""Flag → field."""
+
 
 def benchmark(
-    env: Annotated[str, typer.Argument(help="Environment folder, or the name of one that ships.")],
-    task: Annotated[str | None, typer.Option(help="One task.")] = None,
-    split: Annotated[
-        str | None, typer.Option(help="A named split of the environment; all when not given.")
-    ] = None,
-    agent: Annotated[str, typer.Option(help="Agent: see gym-anything agents.")] = "ScriptedAgent",
-    remote_url: Annotated[
-        str | None,
-        typer.Option(envvar="GYM_ANYTHING_REMOTE_URL", help="Master or worker; this machine when not given."),
-    ] = None,
-    remote_timeout: Annotated[float, typer.Option(min=1, help="Seconds one remote call may take.")] = 300.0,
-    remote_worker_reset_policy: Annotated[str, typer.Option(help="core or baseline_setup.")] = "core",
-    parallel: Annotated[int, typer.Option(min=1, max=512, help="Tasks at once.")] = 1,
-    steps: Annotated[int | None, typer.Option(min=1, help="Most steps of an attempt.")] = None,
-    max_tasks: Annotated[int | None, typer.Option(min=1, help="Most tasks.")] = None,
-    seed: Annotated[int, typer.Option(help="Given to every reset.")] = 0,
-    lost_retries: Annotated[
-        int, typer.Option(min=0, help="Further tries of an attempt that the infrastructure lost.")
-    ] = 2,
-    agent_arg: Annotated[
-        list[str] | None, typer.Option(help="An option of the agent, KEY=VALUE; repeatable.")
-    ] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="Attempts at each task, with seeds one apart.")] = 1,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder for results, trajectories and report; or a .json file.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --output: only what is missing.")
-    ] = False,
-    frames: Annotated[Frames, typer.Option(help="Screens to keep in the output folder.")] = Frames.ALL,
+    env: options.Env,
+    corpus: options.CorpusRoot = None,
+    task: options.Task = None,
+    split: options.Split = None,
+    max_tasks: options.MaxTasks = None,
+    agent: options.AgentName = "ScriptedAgent",
+    model: options.Model = None,
+    temperature: options.Temperature = None,
+    agent_arg: options.AgentArg = None,
+    agent_timeout: options.AgentTimeout = None,
+    remote_url: options.RemoteUrl = None,
+    remote_timeout: options.RemoteTimeout = 300.0,
+    remote_gone_timeout: options.RemoteGoneTimeout = 300.0,
+    remote_worker_reset_policy: options.ResetPolicy = "core",
+    parallel: options.Parallel = 1,
+    repeat: options.Repeat = 1,
+    seed: options.Seed = 0,
+    steps: options.Steps = None,
+    lost_retries: options.LostRetries = 2,
+    use_cache: options.UseCache = False,
+    cache_level: options.CacheLevel = "pre_start",
+    use_savevm: options.UseSavevm = False,
+    verifier_mode: options.VerifierMode = None,
+    vlm_checklist_model: options.ChecklistModel = None,
+    vlm_checklist_backend: options.ChecklistBackend = None,
+    vlm_checklist_base_url: options.ChecklistBaseUrl = None,
+    vlm_checklist_temperature: options.ChecklistTemperature = None,
+    vlm_checklist_max_frames: options.ChecklistMaxFrames = None,
+    vlm_checklist_completion_threshold: options.ChecklistCompletion = None,
+    vlm_checklist_integrity_threshold: options.ChecklistIntegrity = None,
+    exp_name: options.ExpName = None,
+    output: options.Output = None,
+    resume: options.Resume = False,
+    frames: options.FramesKept = Frames.ALL,
 ) -> None:
-    """Run an agent over an environment's tasks.
+    """Run an agent over the tasks of an environment, or of many.
 
-    Exits with 0 when every attempt passed, 1 when one did not, 3 when the infrastructure or a task itself broke one or
-    the output cannot be written, 2 when a flag is wrong, 130 on Ctrl-C.
+    Exits with 0 when every attempt passed, 1 when one did not, 3 when the infrastructure or a task itself broke one, or
+    the output, the model or the master ended the run, 2 when a flag is wrong, 130 on Ctrl-C.
 
     Example: gym-anything benchmark terminal_env --agent ScriptedAgent --remote-url http://localhost:5800 --parallel 4
     """
+    config = _config(locals())
     configure_logging("WARNING")
-    config = parse_model(
-        BenchmarkConfig,
-        {
-            "env": env,
-            "task": task,
-            "split": split,
-            "agent": agent,
-            "agent_args": _pairs(agent_arg or []),
-            "remote_url": remote_url,
-            "remote_timeout_s": remote_timeout,
-            "remote_worker_reset_policy": remote_worker_reset_policy,
-            "parallel": parallel,
-            "lost_retries": lost_retries,
-            "steps": steps,
-            "max_tasks": max_tasks,
-            "seed": seed,
-            "repeat": repeat,
-            "output": output,
-            "resume": resume,
-            "frames": frames,
-        },
-    )
     try:
         results = run_benchmark(config, Console())
-    except (ModelDenied, OutputFailed) as error:
+    except (ModelDenied, OutputFailed, MasterUnreachable) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(NOT_JUDGED) from None
     raise typer.Exit(exit_code(results))
+
+
+def _config(flags: Mapping[str, Any]) -> BenchmarkConfig:
+    """Return what the flags ask for.
+
+    Raises:
+        RequestInvalid: One is not valid.
+    """
+    checklist = {
+        name.removeprefix(CHECKLIST): value for name, value in flags.items() if name.startswith(CHECKLIST)
+    }
+    others = {
+        RENAMED.get(name, name): value for name, value in flags.items() if not name.startswith(CHECKLIST)
+    }
+    others["agent_args"] = _pairs(others["agent_args"] or [])
+    return parse_model(BenchmarkConfig, {**others, "vlm_checklist": checklist})
 
 
 def agents(
@@ -104,9 +112,9 @@ def agents(
         return
     table = Table("agent", "what it does", "options (--agent-arg)")
     for agent in found:
-        options = "\n".join(f"{option.name}={option.default} ({option.type})" for option in agent.options)
+        given = "\n".join(f"{option.name}={option.default} ({option.type})" for option in agent.options)
         what = f"{agent.description}\nNeeds {agent.needs}." if agent.needs else agent.description
-        table.add_row(*map(Text, (agent.name, what, options)))
+        table.add_row(*map(Text, (agent.name, what, given)))
     Console().print(table)
 
 

@@ -10,13 +10,14 @@ from typing import Annotated
 
 import typer
 
+from gym_queue.cli.tables import print_table
 from gym_queue.cli.token import parse_duration
 from gym_queue.env.checkpoints import STATE, CheckpointCache, CheckpointRecord
 from gym_queue.errors import RequestInvalid
 from gym_queue.settings import checkpoints_path
 
 MIB = 1 << 20
-ROW = "{:<12} {:<10} {:<24} {:<24} {:>10} {:>10} {:>10}"
+HEADINGS = ("key", "level", "environment", "task", "MiB", "age", "unused for")
 SHOWN_KEY_CHARS = 12
 
 Folder = Annotated[
@@ -26,6 +27,7 @@ Folder = Annotated[
 
 app = typer.Typer(
     add_completion=False,
+    rich_markup_mode=None,
     no_args_is_help=True,
     help="Checkpoints: sandboxes whose hooks have run already, kept on this host to start from.",
 )
@@ -47,9 +49,8 @@ def list_checkpoints(
     if not records:
         typer.echo("there are no checkpoints: a reset with use_cache keeps some")
         return
-    typer.echo(ROW.format("KEY", "LEVEL", "ENVIRONMENT", "TASK", "MIB", "AGE", "UNUSED FOR"))
-    for record in records:
-        typer.echo(_row(record, time.time()))
+    rows = [_row(record, time.time()) for record in records]
+    print_table(HEADINGS, rows, numbers=HEADINGS[-3:])
     total = sum(record.size_bytes for record in records) / MIB
     typer.echo(f"{len(records)} checkpoints, {total:,.0f} MiB")
 
@@ -108,8 +109,8 @@ def _is_named(record: CheckpointRecord, keys: Sequence[str]) -> bool:
     return any(record.key.startswith(key) for key in keys)
 
 
-def _row(record: CheckpointRecord, now: float) -> str:
-    return ROW.format(
+def _row(record: CheckpointRecord, now: float) -> tuple[str, ...]:
+    return (
         record.key if record.level == STATE else record.key[:SHOWN_KEY_CHARS],
         record.level,
         record.env,
@@ -117,7 +118,7 @@ def _row(record: CheckpointRecord, now: float) -> str:
         f"{record.size_bytes / MIB:,.1f}",
         _age(now - record.created_at),
         _age(now - record.used_at),
-    ).rstrip()
+    )
 
 
 def _age(seconds: float) -> str:

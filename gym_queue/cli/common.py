@@ -25,6 +25,7 @@ FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
 """As shells have it: 128 + SIGINT."""
+PREFIX = "GYM_ANYTHING"
 DELIVER_AGAIN_S = 0.02
 
 
@@ -40,28 +41,42 @@ class LogLevel(StrEnum):
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
-def run_typer(app: typer.Typer) -> NoReturn:
+def run_typer(app: typer.Typer, *, when_interrupted: int = INTERRUPTED) -> NoReturn:
     """Run a program and exit.
 
     Exits with 0 when it is done, 1 on an error of ours, 2 when a flag or a setting is wrong, 130 on Ctrl-C; every
-    error is one line on standard error.
+    error is one line on standard error. Where whoever read the output has gone, as in ``| head``, it ends in silence.
+
+    Args:
+        app: The program.
+        when_interrupted: Exit status when a signal ends it: 0 for a server, which is stopped so.
     """
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # unwinds as Ctrl-C does; servers take both themselves
     sys.unraisablehook = _deliver_again
+    if any(name.startswith(f"_{PREFIX}") and name.endswith("_COMPLETE") for name in os.environ):
+        _answer_shells()
     try:
         app()
     except GymQueueError as error:
         _exit(str(error), USAGE if type(error) is RequestInvalid else FAILED)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(when_interrupted)
+    except SystemExit as end:  # Typer's way to end, after an interrupt too
+        sys.exit(when_interrupted if end.code == INTERRUPTED else end.code)
     except Exception as error:  # the end of the program: users get a sentence, the log the traceback
         logger.debug("the program failed", exc_info=error)
         _exit(
             f"{type(error).__name__}: {error} (a bug of ours: at log level DEBUG its log says where)", FAILED
         )
     sys.exit(0)
+
+
+def _answer_shells() -> None:
+    from gym_queue.cli.completion import answer_shells  # only a shell needs it
+
+    answer_shells()
 
 
 def _deliver_again(unraisable: sys.UnraisableHookArgs) -> None:

@@ -78,7 +78,9 @@ def _table(found: Comparison) -> Table:
     table.add_column("task that changed", overflow="fold")
     for heading in ("A", "B", "of"):
         table.add_column(heading, justify="right")
+    envs = {each.env for each in found.changed}
     for each in found.changed:
         numbers = (each.passed_a, each.passed_b, each.pairs)
-        table.add_row(Text(each.task_id), *map(str, numbers))
+        name = f"{each.env}/{each.task_id}" if len(envs) > 1 else each.task_id
+        table.add_row(Text(name), *map(str, numbers))
     return table

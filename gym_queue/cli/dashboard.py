@@ -21,7 +21,7 @@ from gym_queue.settings import (
     find_token,
 )
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -49,7 +49,9 @@ def dashboard(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Let nobody act through this dashboard, only look.")
     ] = False,
-    log_level: Annotated[LogLevel, typer.Option(case_sensitive=False)] = LogLevel.INFO,
+    log_level: Annotated[
+        LogLevel, typer.Option(case_sensitive=False, help="How much to log.")
+    ] = LogLevel.INFO,
     log_format: options.Format = None,
 ) -> None:
     """Serve the dashboard of masters that run elsewhere; its page acts as far as the token lets it.
@@ -85,7 +87,7 @@ def _announce(url: str, chosen: DashboardOptions) -> None:
 
 def main() -> NoReturn:
     """Run the program and exit."""
-    run_typer(app)
+    run_typer(app, when_interrupted=0)
 
 
 if __name__ == "__main__":

@@ -4,29 +4,50 @@ from __future__ import annotations
 
 import typer
 
-from gym_queue.cli import (
-    bench,
-    cache,
-    chaos,
-    cluster,
-    compare,
-    draining,
-    envs,
-    logs,
-    status,
-    stress,
-    token,
-    top,
-    validate,
-)
 from gym_queue.cli.common import run_typer
+from gym_queue.cli.lazy import Entry, lazy_group
 from gym_queue.version import __version__
 
+BEGIN, ENVS, BENCHMARKS = "Begin", "Environments", "Benchmarks"
+FLEET, PROOF, MACHINE = "A fleet", "A fleet on trial", "This machine"
+COMMANDS = {
+    "demo": Entry("cluster", "demo", BEGIN),
+    "up": Entry("cluster", "up", BEGIN),
+    "run": Entry("running", "run", ENVS),
+    "list": Entry("envs", "list_envs", ENVS),
+    "validate": Entry("validate", "validate", ENVS),
+    "verify": Entry("verify", "app", ENVS),
+    "benchmark": Entry("bench", "benchmark", BENCHMARKS),
+    "agents": Entry("bench", "agents", BENCHMARKS),
+    "report": Entry("compare", "report", BENCHMARKS),
+    "compare": Entry("compare", "compare", BENCHMARKS),
+    "status": Entry("status", "status", FLEET),
+    "top": Entry("top", "top", FLEET),
+    "logs": Entry("logs", "logs", FLEET),
+    "drain": Entry("draining", "drain", FLEET),
+    "undrain": Entry("draining", "undrain", FLEET),
+    "token": Entry("token", "app", FLEET),
+    "stress": Entry("stress", "stress", PROOF),
+    "chaos": Entry("chaos", "chaos", PROOF),
+    "doctor": Entry("doctor", "doctor", MACHINE),
+    "compatibility": Entry("compat", "compatibility", MACHINE),
+    "cache": Entry("cache", "app", MACHINE),
+    "completion": Entry("completion", "completion", MACHINE),
+}
+"""In the order of the help."""
+EXITS = (
+    "Exit status: 0 done; 1 an error, or what was checked is not as it should be; 2 a flag or a setting is wrong; "
+    "3 the machinery broke, which says nothing about what was tried (benchmark, verify task); 130 Ctrl-C."
+)
+
 app = typer.Typer(
+    cls=lazy_group(COMMANDS),
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Computer-use environments, on this machine or on a fleet.",
+    epilog=EXITS,
 )
 
 
@@ -43,27 +64,6 @@ def options(
     ),
 ) -> None:
     """Computer-use environments, on this machine or on a fleet."""
-
-
-app.command("demo")(cluster.demo)
-app.command("up")(cluster.up)
-app.command("doctor")(envs.doctor)
-app.command("run")(envs.run)
-app.command("list")(envs.list_envs)
-app.command("validate")(validate.validate)
-app.command("benchmark")(bench.benchmark)
-app.command("agents")(bench.agents)
-app.command("report")(compare.report)
-app.command("compare")(compare.compare)
-app.command("status")(status.status)
-app.command("top")(top.top)
-app.command("drain")(draining.drain)
-app.command("undrain")(draining.undrain)
-app.command("stress")(stress.stress)
-app.command("logs")(logs.logs)
-app.add_typer(token.app, name="token")
-app.add_typer(cache.app, name="cache")
-app.command("chaos")(chaos.chaos)
 
 
 def main() -> None:

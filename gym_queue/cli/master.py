@@ -24,7 +24,7 @@ from gym_queue.web.rotation import RotatingToken
 
 logger = logging.getLogger("gym_queue.cli.master")  # __name__ is __main__ when it is the program
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -123,7 +123,7 @@ def _print(sentence: str) -> None:
 
 def main() -> None:
     """Run the program."""
-    run_typer(app)
+    run_typer(app, when_interrupted=0)
 
 
 if __name__ == "__main__":

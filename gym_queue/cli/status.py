@@ -46,13 +46,11 @@ def status(
 ) -> None:
     """Show a master's environments, slots, queue, rates, latencies and workers.
 
-    Examples:
+    Exits with 0, or with 1 when the master does not answer or refuses.
 
-        gym-anything status --remote-url http://localhost:5800
+    Example: gym-anything status --remote-url http://localhost:5800
 
-        gym-anything status --watch --interval 5
-
-        gym-anything status --json | jq .overview.envs
+    Example: gym-anything status --watch --interval 5
     """
     with closing(Transport(check_url(remote_url), token=find_token())) as transport:
         asker = Asker(transport)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from typing import Annotated, Any
 
 import typer
 
 from gym_queue.cli import options
+from gym_queue.cli.tables import print_table
 from gym_queue.errors import RequestInvalid
 from gym_queue.master.tokens import HIGHEST_PRIORITY, NAME_PATTERN, Grant, TokenFile
 from gym_queue.settings import tokens_path
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LONGEST_S = 100 * 365 * UNITS_S["d"]
-ROW = "{:<24} {:>8} {:>8}  {:<20} {}"
 
 app = typer.Typer(
     add_completion=False,
+    rich_markup_mode=None,
     no_args_is_help=True,
     help="Named tokens: clients with quotas, each with its own environments.",
 )
@@ -45,18 +48,21 @@ def create(
 
 
 @app.command("list")
-def list_tokens() -> None:
+def list_tokens(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Show the names, what each allows and until when; never a token.
 
     Example: gym-anything token list
     """
-    grants = TokenFile(tokens_path()).grants()
-    if not grants:
+    grants = sorted(TokenFile(tokens_path()).grants(), key=lambda grant: grant.name)
+    if as_json:
+        typer.echo(json.dumps([_shown(grant, time.time()) for grant in grants], indent=2))
+    elif not grants:
         typer.echo("there are no named tokens")
-        return
-    typer.echo(ROW.format("NAME", "MAX ENVS", "PRIORITY", "EXPIRES", "").rstrip())
-    for grant in sorted(grants, key=lambda grant: grant.name):
-        typer.echo(_row(grant, time.time()))
+    else:
+        rows = [_row(grant, time.time()) for grant in grants]
+        print_table(("name", "max envs", "priority", "expires"), rows, numbers=("max envs", "priority"))
 
 
 @app.command()
@@ -82,12 +88,22 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def _row(grant: Grant, now: float) -> str:
+def _row(grant: Grant, now: float) -> tuple[object, ...]:
     until = (
         "never"
         if grant.expires_at is None
         else time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(grant.expires_at))
     )
     limit = "any" if grant.max_envs is None else str(grant.max_envs)
-    note = "expired" if grant.has_expired(now) else ""
-    return ROW.format(grant.name, limit, grant.priority_max, until, note).rstrip()
+    note = " (expired)" if grant.has_expired(now) else ""
+    return grant.name, limit, grant.priority_max, until + note
+
+
+def _shown(grant: Grant, now: float) -> dict[str, Any]:
+    return {
+        "name": grant.name,
+        "max_envs": grant.max_envs,
+        "priority_max": grant.priority_max,
+        "expires_at": grant.expires_at,
+        "has_expired": grant.has_expired(now),
+    }

@@ -109,13 +109,11 @@ def top(
 ) -> None:
     """Show what each environment does: steps, their rate and median, its last call.
 
-    Examples:
+    Exits with 0, or with 1 when the master does not answer or refuses.
 
-        gym-anything top
+    Example: gym-anything top --sort -p50 --filter terminal_env
 
-        gym-anything top --sort -p50 --filter terminal_env
-
-        gym-anything top --once --remote-url http://localhost:5800
+    Example: gym-anything top --once --remote-url http://localhost:5800
     """
     _check_sort(sort)
     with (

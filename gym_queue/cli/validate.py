@@ -16,10 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gym_queue.cli.common import FAILED
+from gym_queue.cli.names import SomeEnvName, TaskName
 from gym_queue.errors import NotSupported, RequestInvalid, SpecNotFound
 from gym_queue.runners.registry import implemented_runners
 from gym_queue.specs.corpus import Corpus, Report, find_corpus, validate_corpus
-from gym_queue.specs.loader import list_tasks, load_env, load_task, resolve_env_dir
+from gym_queue.specs.files import find_file
+from gym_queue.specs.loader import list_tasks, load_env, load_task, resolve_env_dir, task_folder
 from gym_queue.specs.problems import Problem, printable
 from gym_queue.verifiers import check_supported
 
@@ -28,9 +30,8 @@ SHOWN = 50
 
 
 def validate(
-    env: Annotated[
-        str | None, typer.Argument(help="Environment folder, or the name of one that ships.")
-    ] = None,
+    env: SomeEnvName = None,
+    task: TaskName = None,
     corpus: Annotated[Path | None, typer.Option(help="Check every environment below this folder.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Most problems to print; 0 prints all.")] = SHOWN,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core by default.")] = None,
@@ -41,19 +42,24 @@ def validate(
 
     Warnings, which leave an episode possible, do not count: imports that this machine lacks, and ids.
 
+    Exits with 0, with 1 when there are problems, with 2 when there is no such environment, task or corpus.
+
     Example: gym-anything validate --corpus ./benchmarks
     """
     found = _asked(env, corpus)
+    _check_task(found, task, in_corpus=corpus is not None)
     started = time.perf_counter()
-    report = _check(found, jobs, shown=not as_json)
+    report = check_folders(found, jobs, shown=not as_json)
+    if task is not None:
+        report = of_task(report, task)
     elapsed_s = time.perf_counter() - started
     if as_json:
-        typer.echo(json.dumps(_as_json(report, elapsed_s), indent=2))
+        typer.echo(json.dumps(as_json_report(report, elapsed_s), indent=2))
     else:
-        _show(report, limit or len(report.problems), corpus or found.env_dirs[0])
+        show_report(report, limit or len(report.problems), corpus or found.env_dirs[0])
         for note in [] if corpus or report.problems else _unrunnable(found.env_dirs[0]):
             typer.echo(f"note: {note}")
-        typer.echo(_summary(report, elapsed_s, corpus or found.env_dirs[0]))
+        typer.echo(summary(report, elapsed_s, corpus or found.env_dirs[0]))
     failed = report.problems if strict else [each for each in report.problems if not each.is_warning]
     raise typer.Exit(FAILED if failed else 0)
 
@@ -71,7 +77,25 @@ def _asked(env: str | None, corpus: Path | None) -> Corpus:
         raise RequestInvalid(error.message) from error
 
 
-def _check(corpus: Corpus, jobs: int | None, *, shown: bool) -> Report:
+def _check_task(found: Corpus, task: str | None, *, in_corpus: bool) -> None:
+    if task is None:
+        return
+    if in_corpus:
+        raise RequestInvalid("--task goes with an environment, not with --corpus")
+    if not find_file(task_folder(found.env_dirs[0], task), "task"):
+        try:
+            load_task(found.env_dirs[0], task)
+        except SpecNotFound as error:
+            raise RequestInvalid(error.message) from error
+
+
+def of_task(report: Report, task: str) -> Report:
+    """Return what a report says of one task and of its environment."""
+    return Report(report.envs, 1, tuple(each for each in report.problems if each.task in ("", task)))
+
+
+def check_folders(corpus: Corpus, jobs: int | None, *, shown: bool) -> Report:
+    """Check env folders, with a bar on a terminal while ``shown``."""
     console = Console(stderr=True)
     columns = (TextColumn("tasks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not (shown and console.is_terminal)
@@ -82,7 +106,7 @@ def _check(corpus: Corpus, jobs: int | None, *, shown: bool) -> Report:
         )
 
 
-def _show(report: Report, limit: int, root: Path) -> None:
+def show_report(report: Report, limit: int, root: Path) -> None:
     """Print the problems: a table on a terminal, else lines as compilers write them."""
     console = Console()
     rows, hidden = report.problems[:limit], len(report.problems) - limit
@@ -125,7 +149,8 @@ def _counts(problems: Iterable[Problem]) -> Table:
     return table
 
 
-def _summary(report: Report, elapsed_s: float, root: Path) -> str:
+def summary(report: Report, elapsed_s: float, root: Path) -> str:
+    """Return how many there are of what, and how fast they were checked."""
     warnings = sum(each.is_warning for each in report.problems)
     return (
         f"{printable(str(root))}: environments: {report.envs}, tasks: {report.tasks}, "
@@ -134,7 +159,8 @@ def _summary(report: Report, elapsed_s: float, root: Path) -> str:
     )
 
 
-def _as_json(report: Report, elapsed_s: float) -> dict[str, Any]:
+def as_json_report(report: Report, elapsed_s: float) -> dict[str, Any]:
+    """Return a report as ``--json`` prints it."""
     return {
         "envs": report.envs,
         "tasks": report.tasks,

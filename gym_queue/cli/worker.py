@@ -16,7 +16,7 @@ from gym_queue.worker.run import make_worker_id, run_worker
 
 logger = logging.getLogger(__name__)
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -88,7 +88,7 @@ def _token_of_file() -> str | RotatingToken:
 
 def main() -> None:
     """Run the program."""
-    run_typer(app)
+    run_typer(app, when_interrupted=0)
 
 
 if __name__ == "__main__":

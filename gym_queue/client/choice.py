@@ -11,6 +11,7 @@ from gym_queue.errors import SpecNotFound
 from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.files import read_mapping
 from gym_queue.specs.loader import (
+    is_shipped,
     load_env,
     load_task,
     parse_env,
@@ -121,7 +122,8 @@ def _find(env_dir: str | Path) -> tuple[str, Path | None]:
         if here.exists():
             raise
         return str(env_dir), None  # the worker may have it
-    return str(found) if found == here else str(env_dir), found
+    # A shipped environment goes by its name: a worker has it at a path of its own.
+    return found.name if found != here and is_shipped(found) else str(found), found
 
 
 def _find_in_benchmark(benchmark: str, env_name: str) -> Path | None:

@@ -34,7 +34,9 @@ TARGET_CHARS = 8192
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _PART = r"[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@-]*"
 _READS = re.compile(rf"/(?:api|envs|workers)(?:/{_PART})+|/queue|/health")
-_ACTS = re.compile(rf"/envs/{_ID}/(?:close|vnc_ticket)|/workers/(?:un)?drain|/api/tasks/{_ID}/revoke")
+_ACTS = re.compile(
+    rf"/envs/{_ID}/(?:close|vnc_ticket)|/api/envs/{_ID}/hand|/workers/(?:un)?drain|/api/tasks/{_ID}/revoke"
+)
 _QUERY = re.compile(r"[!-\"$-~]*")
 REQUEST_HEADERS = (
     *("accept", "content-type", "range", "if-none-match", "if-modified-since", "if-range"),

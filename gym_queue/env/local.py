@@ -164,6 +164,22 @@ class LocalGymEnv:
             finally:
                 partial.unlink(missing_ok=True)
 
+    def open_view(self, *, control: bool) -> Path:
+        """Serve the screen to viewers by RFB.
+
+        Args:
+            control: Whether their mice and keyboards act.
+
+        Returns:
+            A unix socket of this machine, for ``runners.display.viewer.connect_viewer``.
+
+        Raises:
+            NotSupported: The spec asks for no viewer, or the runner has none.
+            Forbidden: Viewers may only look.
+            RunnerFailed: The server did not come up.
+        """
+        return self._episode.open_view(control=control)
+
     def _staging(self) -> AbstractContextManager[Path]:
         if self._episode.state not in (EpisodeState.RUNNING, EpisodeState.DONE):
             raise EnvState(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ WORKER_CALLS = frozenset({"/workers/register", "/workers/heartbeat", "/workers/d
 CLIENT_CALLS = frozenset({"/envs/create", "/envs/list", "/queue"})
 """Calls of a named client about itself, besides those of its environments."""
 METRICS_CALLS = frozenset({"/metrics"})
+HAND = re.compile(r"/api(/envs/[^/]+/hand)(?:/next)?")
+"""Calls of an environment that the master answers itself."""
 
 
 class Role(StrEnum):
@@ -215,7 +218,9 @@ class Access:
             yield
 
     def _check_own(self, caller: Caller, path: str) -> None:
-        _, top, env_id, *_ = (*path.split("/"), "", "")
+        hand = HAND.fullmatch(path)
+        own: str = hand[1] if hand else path
+        _, top, env_id, *_ = (*own.split("/"), "", "")
         if top != "envs" or not env_id:
             raise Forbidden(
                 f"{path[:200]} is the operator's: a named token creates environments and calls its own; use the cluster token"

@@ -13,6 +13,7 @@ from gym_queue.master.taskcalls import TASK_CALLS
 from gym_queue.protocol import fleet as wire
 from gym_queue.protocol.calls import CREATE, ENV_CALLS, ENV_ID, SHOW, Call, Schema
 from gym_queue.protocol.episodes import MASTER_EPISODE_CALLS
+from gym_queue.protocol.hand import HAND_CALLS
 from gym_queue.protocol.login import Login
 from gym_queue.protocol.logs import ENV_LOGS, MASTER_LOGS
 from gym_queue.protocol.watching import WATCH_CALLS
@@ -254,6 +255,6 @@ MASTER_CALLS = (
     _with(SHOW, *GUARDED, errors.MasterRecovering),
     *(_with(call, *GUARDED, *FORWARDED) for call in (*ENV_CALLS, *WATCH_CALLS, ENV_LOGS)),
     _with(MASTER_LOGS, *GUARDED),
-    *(_with(call, *GUARDED) for call in MASTER_EPISODE_CALLS),
+    *(_with(call, *GUARDED) for call in (*MASTER_EPISODE_CALLS, *HAND_CALLS)),
 )
 """Everything a master answers, itself or by its workers."""

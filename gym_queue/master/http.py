@@ -18,6 +18,7 @@ from gym_queue.master.access import OPERATOR, Access, AccessMiddleware, Caller, 
 from gym_queue.master.addresses import check_worker_url
 from gym_queue.master.admission import Admission
 from gym_queue.master.api.board import Board, Owners, new_board
+from gym_queue.master.api.hand import add_hand
 from gym_queue.master.api.serve import add_api
 from gym_queue.master.brokercalls import add_broker_call
 from gym_queue.master.brokerview import BrokerView
@@ -27,6 +28,7 @@ from gym_queue.master.dataplane.gateway import Gateway
 from gym_queue.master.envlogs import EnvLogs, LogDesk
 from gym_queue.master.episodes import Episodes, add_episodes
 from gym_queue.master.fleet import Fleet
+from gym_queue.master.hands import Hands
 from gym_queue.master.metrics import exposition_of
 from gym_queue.master.ownership import Ownership
 from gym_queue.master.routes import CLOSED, Routes, RouteState
@@ -94,6 +96,8 @@ class MasterParts:
     """For calls to workers."""
     board: Board | None = None
     """What the dashboard reads; None begins one that keeps nothing."""
+    hands: Hands = field(default_factory=Hands)
+    """What people at the dashboard have done by agents."""
 
     def board_or_default(self) -> Board:
         """Return what the dashboard reads."""
@@ -125,6 +129,7 @@ def make_master_app(
     board = parts.board_or_default()
     _add_status(app, parts, access, board)
     add_api(app, board, access)
+    add_hand(app, parts.hands, parts.routes, parts.fleet)
     _add_workers(app, parts, board)
     parts.logs.add_to(app, parts.routes, parts.creates, parts.fleet)
     add_episodes(app, Episodes(parts.fleet, parts.client))

@@ -301,6 +301,7 @@ class Master:
         self._stack.push_async_callback(server.stop)
         if parts.board is not None:
             self._stack.callback(parts.board.feed.stop)  # the server waits for its listeners
+        self._stack.callback(parts.hands.stop)  # and for agents that wait for a person
         self._stack.callback(
             parts.creates.stop
         )  # before the server's end: clients that wait get their answer

@@ -64,20 +64,29 @@ class Registration(Request):
     """``POST /workers/register``."""
 
     worker_id: str = Field(pattern=WORKER_ID_PATTERN)
+    """Its name: letters, digits, ``-`` and ``_``."""
     url: str = Field(pattern=r"^https?://[^\s/@?#]+/?$", max_length=300)
+    """Where the master and clients reach it."""
     hostname: str = Field("", max_length=300)
+    """Its host's name, for people."""
     port: Annotated[int, Whole(0, 65535)] | None = None
+    """The port of its URL."""
     max_envs: Annotated[int, Whole(0, 10_000)] = 1
+    """Environments at once."""
     max_starting: Annotated[int, Whole(1, 10_000)] | None = None
     """Environments that may be starting at once, apart from ``max_envs``; None means as many as there are slots."""
     metadata: Annotated[WorkerMetadata, _ShownAsNullable()] = Field(default_factory=WorkerMetadata)
+    """``available_runners``, ``pid``, Slurm's ids."""
     queues: list[str] = Field(default_factory=list)
     """Celery queues it consumes; empty means it takes creates by HTTP."""
     resources: Resources = Field(default_factory=Resources)
+    """What its host has: ``cpu``, ``mem_gb``, ``gpu``."""
     cached: list[str] = Field(default_factory=list)
+    """Environments it has checkpoints or images of."""
     env_ids: list[EnvId] = Field(default_factory=list)
     """Environments that are open here, when it registers again: they fill slots before its next heartbeat."""
     version: str = ""
+    """Of its program."""
     bears_secret: StrictBool = False
     """Whether it will bear the secret of the reply: what comes without it is then not from this worker."""
 
@@ -103,14 +112,19 @@ class Heartbeat(Request):
     """``POST /workers/heartbeat``."""
 
     worker_id: str = Field(max_length=128)
+    """Who says it."""
     env_count: Annotated[int, Whole(0, 1_000_000)] = 0
+    """How many environments it has."""
     env_ids: list[EnvId] = Field(default_factory=list)
     """Those that are open or being opened."""
     opening: list[EnvId] = Field(default_factory=list)
     """Those of ``env_ids`` that are still being opened."""
     cpu_percent: float | None = Field(None, strict=True)
+    """Processor time in use on its host."""
     memory_percent: float | None = Field(None, strict=True)
+    """Memory in use on its host."""
     status: str = "healthy"
+    """healthy or draining."""
     metrics: dict[str, JsonValue] | None = None
     """At most METRICS_CHARS as JSON: the master keeps and shows them."""
     sequence: Annotated[int, Whole(0, 2**63 - 1)] | None = None
@@ -130,7 +144,9 @@ class WorkerRef(Request):
     """``POST /workers/deregister``, ``drain`` and ``undrain``."""
 
     worker_id: str = Field(max_length=128)
+    """Which worker."""
     reason: str | None = Field(None, max_length=300)
+    """Why, for the log."""
 
 
 class WorkerEntry(Message):

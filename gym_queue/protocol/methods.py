@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from gym_queue.protocol.calls import Call
 
-ENVS = "/envs/"
+ENVS = ("/envs/", "/api/envs/")
+"""What an environment's id follows, and a call of it."""
 
 
 class Methods:
@@ -29,7 +30,8 @@ class Methods:
             path: Without its query.
         """
         exact = self._by_path.get(path)
-        if exact is not None or not path.startswith(ENVS):
+        envs = next((each for each in ENVS if path.startswith(each)), None)
+        if exact is not None or envs is None:
             return exact or ()
-        env_id, slash, call = path.removeprefix(ENVS).partition("/")
-        return self._by_path.get(f"{ENVS}{{env_id}}{slash}{call}", ()) if env_id else ()
+        env_id, slash, call = path.removeprefix(envs).partition("/")
+        return self._by_path.get(f"{envs}{{env_id}}{slash}{call}", ()) if env_id else ()

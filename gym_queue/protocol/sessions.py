@@ -85,12 +85,19 @@ class CreateRequest(Request):
     env_dir: str | None = None
     """A folder on the worker, or the name of an environment that ships."""
     task_id: str | None = None
+    """A task of that folder."""
     env_spec: dict[str, JsonValue] | None = None
+    """The environment itself, in the place of a folder."""
     task_spec: dict[str, JsonValue] | None = None
+    """The task itself, in the place of ``task_id``."""
     benchmark: str | None = None
+    """Name of a corpus; goes with ``env_name``."""
     env_name: str | None = None
+    """An environment of that corpus."""
     task_digest: str | None = None
+    """What the task's files must hash to, else the create is refused."""
     runner: str | None = None
+    """Runner to take, over what the spec names."""
     verifier_env: dict[str, str] = Field(
         default_factory=dict,
         repr=False,
@@ -102,7 +109,9 @@ class CreateRequest(Request):
     )
     """Variables for this environment's verifier alone."""
     metadata: dict[str, JsonValue] = Field(default_factory=dict, json_schema_extra=_NULL_IS_EMPTY)
+    """Kept and shown with the environment."""
     fast_io: StrictBool = False
+    """Taken for clients that send it; every environment is as fast as it can be."""
     queue_timeout_s: float | None = Field(None, ge=0, le=86_400, strict=True)
     """How long the create may wait for a free slot; None takes the master's default."""
     priority: Annotated[int, Whole(0, 9)] = 0
@@ -110,6 +119,7 @@ class CreateRequest(Request):
     lease_s: float | None = Field(None, ge=0.05, strict=True)
     """The environment is closed when its client is not heard of for so long."""
     idle_timeout_s: float | None = Field(None, gt=0, strict=True)
+    """The environment is closed when no call reached it for so long."""
 
     @field_validator("verifier_env", "metadata", mode="before")
     @classmethod
@@ -171,14 +181,18 @@ class ResetRequest(Message):
     """``POST /envs/{id}/reset``."""
 
     seed: Annotated[int, Whole(-(2**63), 2**64 - 1)] | None = None
+    """Given to hooks as ``GYM_SEED``."""
     use_cache: StrictBool = False
+    """Start from a checkpoint where there is one, and keep one."""
     cache_level: Literal["pre_start", "post_start", "post_task", "default"] = "pre_start"
+    """After which hooks the sandbox is kept; default is what the spec says."""
     use_savevm: StrictBool = False
+    """Keep running programs too, where the runner can."""
     post_reset_policy: Literal["core", "baseline_setup"] | None = None
     """None takes the worker's default."""
 
 
-class _ShownAsAction:
+class ShownAsAction:
     """Describes as an Action what an episode parses as one, each by itself, to say which of them is wrong."""
 
     def __get_pydantic_json_schema__(
@@ -190,15 +204,20 @@ class _ShownAsAction:
 class StepRequest(Message):
     """``POST /envs/{id}/step``."""
 
-    actions: list[Annotated[dict[str, Any], _ShownAsAction()]] = Field(
+    actions: list[Annotated[dict[str, Any], ShownAsAction()]] = Field(
         default_factory=list, max_length=MAX_ACTIONS
     )
+    """What the agent does, one after the other."""
     wait_between_actions: float = Field(0.2, ge=0, le=600, strict=True)
     """Seconds between two actions of this step."""
     mark_done: StrictBool = False
+    """End the episode and have it judged."""
     capture_observation: StrictBool = True
+    """Observe after the actions."""
     settle_after_actions: StrictBool = True
+    """Wait until the screen is still before that."""
     trajectory_metadata: dict[str, Any] | None = None
+    """Written into the step's event of the trajectory."""
 
 
 class TrajectoryEvent(Message):

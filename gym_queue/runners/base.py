@@ -95,6 +95,28 @@ class RunnerInfo:
     """What the spec asks for and this sandbox has not, and why: a sentence each."""
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a kind of runner offers that none of its methods tells; the class's ``TRAITS``, tested against what it does."""
+
+    observations: tuple[str, ...]
+    """Types of observations, as specs write them."""
+    actions: tuple[str, ...]
+    """Types of actions."""
+    os_types: tuple[str, ...] = ("linux",)
+    """What runs inside."""
+    makes_accounts: bool = False
+    """Whether the spec's ``user_accounts`` are made inside; they are ignored otherwise."""
+    switches_network: bool = False
+    """Whether ``resources.net`` false cuts the network; what runs inside has the host's otherwise."""
+    limits_resources: bool = False
+    """Whether ``resources.cpu`` and ``mem_gb`` are limits; they only matter to placement otherwise."""
+    gives_gpus: bool = False
+    """Whether ``resources.gpu`` gives so many; what runs inside sees the host's otherwise."""
+    keeps_machines: bool = False
+    """Whether a checkpoint may hold a machine that runs (``use_savevm``), not files alone."""
+
+
 class Runner(Protocol):
     """One sandbox. Called by one thread at a time, except ``close``.
 

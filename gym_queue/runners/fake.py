@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gym_queue.errors import RunnerFailed, SpecInvalid
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
-from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup
+from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup, Traits
 from gym_queue.runners.fakescreen import FakeScreen
 from gym_queue.runners.homecheckpoints import restore_home, save_home
 from gym_queue.runners.hostexec import HostExec, clean_environment, find_bash
@@ -51,6 +51,8 @@ class FakeRunner:
         SpecInvalid: The options are not those of FakeOptions.
         RunnerUnavailable: This machine has no bash.
     """
+
+    TRAITS = Traits(("rgb_screen", "cli_stdout"), ("mouse", "keyboard", "voice", "api_call"))
 
     def __init__(self, setup: RunnerSetup) -> None:
         self._setup = setup

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import get_args, get_type_hints
 
 from gym_queue.errors import RequestInvalid, RunnerUnavailable
 from gym_queue.names import RUNNERS
@@ -70,6 +71,25 @@ def open_runner(name: str, setup: RunnerSetup) -> Runner:
     module, kind = _IMPLEMENTED[name]
     make: Callable[[RunnerSetup], Runner] = getattr(_load(name, module), kind)
     return make(setup)
+
+
+def runner_kinds(name: str) -> tuple[type, ...]:
+    """Return the classes that ``open_runner`` makes runners of, by what its function says it returns.
+
+    Args:
+        name: A runner's name; none for one that this version has not.
+
+    Raises:
+        RunnerUnavailable: A package that it needs is not installed.
+    """
+    if name not in _IMPLEMENTED:
+        return ()
+    module, kind = _IMPLEMENTED[name]
+    made = getattr(_load(name, module), kind)
+    if isinstance(made, type):
+        return (made,)
+    returned = get_type_hints(made)["return"]
+    return tuple(get_args(returned)) or (returned,)
 
 
 def remove_orphans(names: Iterable[str]) -> None:

@@ -17,6 +17,10 @@ from gym_queue.specs.task import TaskSpec
 
 ALL = "all"
 """The split that every env folder has: all its tasks."""
+CORPORA = "benchmarks/*/environments"
+"""Where a checkout of Gym-Anything has its corpora, below the working folder."""
+ENDING = "_env"
+"""Of nearly every env folder's name; people leave it out."""
 
 
 def parse_env(raw: Mapping[str, Any], *, where: str) -> EnvSpec:
@@ -158,24 +162,55 @@ def resolve_env_dir(name: str | Path) -> Path:
     """Return the env folder that a name stands for.
 
     Args:
-        name: A folder, relative to the working folder or absolute; else the name of a shipped environment.
+        name: A folder, relative to the working folder or absolute; else the name of a shipped environment; else that of
+            one in ``benchmarks/*/environments`` of the working folder. ``_env`` at its end may be left out of a name.
 
     Returns:
         The folder, absolute.
 
     Raises:
-        SpecNotFound: It is neither; the message says what was tried.
+        SpecNotFound: It is none of these, or more than one corpus has it; the message says what was tried.
     """
     folder = Path(name).absolute()
     if find_file(folder, "env"):
         return folder
     shipped = shipped_environments()
-    if str(name) in shipped:
-        return _shipped_folder() / str(name)
+    for each in _full_names(str(name)):
+        if each in shipped:
+            return _shipped_folder() / each
+        found = _in_corpora(each)
+        if len(found) > 1:
+            places = " and ".join(str(place.relative_to(Path.cwd())) for place in found)
+            raise SpecNotFound(f"more than one environment is named {each!r}: name the folder, {places}")
+        if found:
+            return found[0]
     raise SpecNotFound(
         f"no environment {str(name)!r}: {folder} holds no env.json, env.yaml or env.yml, "
-        f"and the shipped environments are {', '.join(shipped) or 'none'}"
+        f"and the shipped environments are {', '.join(shipped) or 'none'}{_near(str(name), shipped)}"
     )
+
+
+def corpus_environments() -> list[Path]:
+    """Return the env folders of the corpora in the working folder, ``benchmarks/*/environments``, sorted."""
+    return sorted(each for each in Path.cwd().glob(f"{CORPORA}/*") if find_file(each, "env"))
+
+
+def _full_names(name: str) -> tuple[str, ...]:
+    """Return the folders that a short name may mean; none for a path."""
+    if not name or Path(name).name != name:
+        return ()
+    return (name,) if name.endswith(ENDING) else (name, name + ENDING)
+
+
+def _in_corpora(name: str) -> list[Path]:
+    folders = (place / name for place in sorted(Path.cwd().glob(CORPORA)))
+    return [folder for folder in folders if find_file(folder, "env")]
+
+
+def _near(name: str, shipped: list[str]) -> str:
+    known = [*shipped, *(each.name for each in corpus_environments())]
+    close = difflib.get_close_matches(name, known, n=3)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def resolve_mount(env_dir: Path, source: str) -> Path:

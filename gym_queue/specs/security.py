@@ -122,4 +122,6 @@ def _is_below(path: Path, roots: Iterable[Path]) -> bool:
         real = path.resolve()
     except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL
         return False
+    if any(each.is_symlink() for each in (real, *real.parents)):  # such a loop, as Python 3.13 resolves it
+        return False
     return any(real.is_relative_to(root.resolve()) for root in roots)

@@ -25,7 +25,7 @@ async def unless_gone(http: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise Cancelled("the client went away before its environment was created")
+        raise Cancelled("the client went away before it was answered")
     finally:
         task.cancel()
         gone.cancel()

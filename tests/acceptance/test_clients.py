@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from pathlib import Path
 
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -21,7 +19,6 @@ SPEC = {
     "action": [{"type": "mouse"}, {"type": "keyboard"}],
 }
 TASK = {"id": "short", "init": {"max_steps": 2}}
-GUIDE = Path(__file__).parents[2] / "docs" / "clients.md"
 CLICK = [{"mouse": {"left_click": [1, 2]}}]
 
 
@@ -77,12 +74,3 @@ def test_a_step_that_is_cancelled_leaves_the_others_alone(fleet, route):
 def test_gymnasiums_check_passes_through_the_master(fleet):
     with RemoteGymEnv.make(fleet.url, SPEC) as env:
         check_env(GymnasiumEnv(env), skip_render_check=True)
-
-
-def test_the_snippets_of_the_guide_run_as_written(place):
-    snippets = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    assert len(snippets) == 4
-    with fleet_at(place) as fleet:
-        for snippet in snippets:
-            exec(snippet.replace("http://localhost:5800", fleet.url), {})
-    place.wait_empty()

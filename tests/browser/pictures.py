@@ -100,7 +100,7 @@ def full_house(door: Door) -> Iterator[dict[str, dict[str, str]]]:
     door.post("/envs/create", {"env_id": "kiosk-1", "env_spec": {"id": "kiosk", "runner": "local"}})
     with ExitStack() as stack:
         desktop = stack.enter_context(door.desktop())
-        stack.enter_context(door.desktop())
+        driven = stack.enter_context(door.driven())
         for task in ("clean_csv", "find_replace", "archive", "merge_conflict"):
             stack.enter_context(door.terminal(task))
         stack.enter_context(door.waiting("waits-for-a-slot"))
@@ -109,6 +109,7 @@ def full_house(door: Door) -> Iterator[dict[str, dict[str, str]]]:
         played = ask(door, "/api/episodes?outcome=passed")["rows"][0]
         yield {
             "environment": {"env": desktop.env_id},
+            "drive": {"view": "environment", "env": driven.env_id, "drive": "1"},
             "episode": {"worker": played["worker_id"], "env": played["env_id"], "episode": played["episode"]},
         }
 

@@ -52,6 +52,23 @@ class Door:
             yield env
 
     @contextmanager
+    def driven(self) -> Iterator[RemoteGymEnv]:
+        """A desktop whose agent waits for a person."""
+        told = {"task": "Write into ~/notes.txt what is missing for breakfast, one thing a line.", "step": 2}
+        with self.desktop() as env:
+            asking = threading.Thread(target=self._ask_a_person, args=(env.env_id, told))
+            asking.start()
+            yield env
+        asking.join()
+
+    def _ask_a_person(self, env_id: str, told: dict[str, Any]) -> None:
+        """Ask, as an agent does, until somebody did something or the environment has gone."""
+        url, headers = f"{self.url}/api/envs/{env_id}/hand/next", {"Authorization": f"Bearer {self.token}"}
+        body = {"wait_s": 25.0, "told": told}
+        while httpx.post(url, headers=headers, json=body, timeout=60).status_code == 204:
+            pass
+
+    @contextmanager
     def terminal(self, task: str = "largest_file") -> Iterator[RemoteGymEnv]:
         """A terminal, at work on a task."""
         with self.open("terminal_env", task) as env:

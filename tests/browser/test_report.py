@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from gym_queue.benchmark.agents.base import AgentTurn
+from gym_queue.benchmark.attempt import Timings
+from gym_queue.benchmark.recorder import FolderRecorder
 from gym_queue.benchmark.report.write import write_report
 from tests.unit.benchmark.runs import CLICK, HOSTILE, LOST, attempt, info, play, write
 
@@ -80,6 +82,21 @@ def test_a_frame_is_loaded_when_it_is_shown_and_what_was_done_is_drawn_on_it(sho
     expect(stage.locator("svg text")).to_contain_text('type "</script>')
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_where_the_time_went_is_shown_and_what_was_refused(show, folder):
+    made = [attempt("a", timings=Timings(acting=3.0, stepping=1.0), seconds=5.0, refused=1)]
+    run = write(folder.parent / "r & d2", made)
+    with FolderRecorder(run.path / "attempts/small/a/0") as recorder:
+        recorder.reset({})
+        recorder.step(0, AgentTurn([CLICK]), {}, reward=0, info=None, refused=HOSTILE)
+    write_report(run.path)
+    page = show()
+    page.goto((run.path / "report.html").as_uri())
+    row = page.get_by_role("row", name="the agent's turns")
+    expect(row).to_contain_text("60.0 %")
+    page.locator("table.attempts").get_by_role("button", name="a", exact=True).click()
+    expect(page.locator(".steps .refused")).to_have_text(f"refused: {HOSTILE}")
 
 
 def test_hostile_names_and_words_are_text(show):

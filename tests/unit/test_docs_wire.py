@@ -77,10 +77,3 @@ def test_a_master_answers_or_forwards_what_is_documented_of_it(
 
     assert master_calls <= said
     assert said - master_calls <= {call for call in worker_calls if "{env_id}/" in call}
-
-
-def test_every_document_that_another_names_is_there() -> None:
-    root = DOCS.parent
-    for path in (root / "README.md", root / "SECURITY.md", *DOCS.glob("*.md")):
-        for target in re.findall(r"\]\(([\w./-]+)\)", path.read_text()):
-            assert (path.parent / target).exists(), f"{path.name} names {target}"

@@ -17,7 +17,7 @@ from gym_queue.specs.task import TaskSpec
 class AgentOptions(BaseModel):
     """Base of an agent's ``Options``: frozen, unknown names refused, a docstring under each field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,28 @@ class AgentTurn:
     """Kept in the trajectory beside the step."""
 
 
+@dataclass(frozen=True, slots=True)
+class EnvPlace:
+    """Where the environment of an attempt is."""
+
+    env_id: str
+    """Its id: what the dashboard and the logs call it."""
+    remote_url: str | None
+    """The master or worker that it was opened at; None when it is in this process."""
+
+
+@runtime_checkable
+class Located(Protocol):
+    """An agent that is told where its environment is."""
+
+    def located(self, place: EnvPlace) -> str | None:
+        """Take note of it. Called once, after the environment was opened and before its reset.
+
+        Returns:
+            A line for whoever runs the benchmark; None when there is nothing to say.
+        """
+
+
 @runtime_checkable
 class Corrigible(Protocol):
     """An agent that can be told that its turn was refused; without this, that ends the attempt as an error."""
@@ -66,7 +88,8 @@ class Agent(Protocol):
 
     Beside what is here a class may have: ``check(options)``, a static method that raises RequestInvalid before a run in
     which the agent could not work; ``needs``, a text for people about what it takes; ``usage``, a mapping of what was
-    used to numbers, for the attempt's record; and ``refused``, see Corrigible.
+    used to numbers, for the attempt's record; ``needs_cluster``, true of one that works with --remote-url alone;
+    ``refused``, see Corrigible; and ``located``, see Located.
     """
 
     @property

@@ -100,11 +100,6 @@ class Batch(Generic[C]):
             except OffImage as error:
                 answer.error, self._has_failed = str(error), True
 
-    def cut_off(self, reason: str) -> None:
-        """Answer all calls with an error, and carry out none."""
-        self.answers += [Answer(call, error=reason) for call in self._waiting]
-        self._waiting.clear()
-
     def refuse(self, reason: str) -> None:
         """Take note that the environment refused the last step's actions: none was carried out."""
         for answer in self._fresh:

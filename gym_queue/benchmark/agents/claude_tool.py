@@ -105,8 +105,8 @@ def translate(call: Call, hand: Hand) -> Deed:
         "type": lambda: Deed(hand.type(_need(asked.text, "text"))),
         "mouse_move": lambda: Deed(hand.move(_need(asked.coordinate, "coordinate"))),
         "left_click_drag": lambda: _drag(asked, hand),
-        "left_mouse_down": lambda: Deed(hand.button(is_down=True)),
-        "left_mouse_up": lambda: Deed(hand.button(is_down=False)),
+        "left_mouse_down": lambda: _button(asked, hand, is_down=True),
+        "left_mouse_up": lambda: _button(asked, hand, is_down=False),
         "scroll": lambda: _scroll(asked, hand),
         "wait": lambda: Deed(hand.wait(_need(asked.duration, "duration"))),
         "screenshot": lambda: Deed(text=NO_SCREEN, is_look=True),
@@ -126,11 +126,17 @@ def _parse(call: Call) -> Input:
     if call.toolset is None and call.name != "computer":
         raise BadCall(f"there is no tool {call.name!r}; there is computer")
     named = {"action": call.name} if call.toolset else {}
+    given = {name: value for name, value in call.input.items() if value is not None}
     try:
-        return Input.model_validate(call.input | named)
+        return Input.model_validate(given | named)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         raise BadCall(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _button(asked: Input, hand: Hand, *, is_down: bool) -> Deed:
+    go = hand.move(asked.coordinate) if asked.coordinate else []
+    return Deed([*go, *hand.button(is_down=is_down)])
 
 
 def _drag(asked: Input, hand: Hand) -> Deed:
@@ -139,10 +145,9 @@ def _drag(asked: Input, hand: Hand) -> Deed:
 
 def _scroll(asked: Input, hand: Hand) -> Deed:
     direction = _need(asked.scroll_direction, "scroll_direction")
-    if direction in ("left", "right"):
-        raise BadCall("this environment's wheel turns up and down only: scroll sideways with keys")
-    clicks = asked.scroll_amount if direction == "down" else -asked.scroll_amount
-    return Deed(hand.scroll(clicks, asked.coordinate, asked.text or asked.key))
+    clicks = asked.scroll_amount if direction in ("down", "right") else -asked.scroll_amount
+    turn = hand.scroll if direction in ("up", "down") else hand.scroll_sideways
+    return Deed(turn(clicks, asked.coordinate, asked.text or asked.key))
 
 
 def _position(hand: Hand) -> str:

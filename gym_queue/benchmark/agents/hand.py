@@ -16,6 +16,10 @@ Keys = str | Sequence[str] | None
 """A chord; None is no key."""
 
 MAX_REPEAT = 100
+MAX_PATH = 50
+"""Points of a drag; of a longer path that many are taken, evenly."""
+SIDEWAYS = "shift"
+"""Held while the wheel turns, it scrolls sideways: the wheel itself has no such turn."""
 
 
 class BadCall(ValueError):
@@ -51,6 +55,15 @@ class Hand:
         path = [self._go(start), self._go(end)]
         return self._mouse("left_click_drag", path, held)
 
+    def trace(self, path: Sequence[Point], held: Keys = None) -> list[Action]:
+        """Drag with the left button along a path of two points or more, with keys held."""
+        if len(path) == 2:
+            return self.drag(path[0], path[1], held)
+        taken = [path[index * (len(path) - 1) // (MAX_PATH - 1)] for index in range(MAX_PATH)]
+        first, *rest = taken if len(path) > MAX_PATH else path
+        moves = [action for point in rest for action in self._mouse("move", self._go(point), held)]
+        return [*self.move(first, held), *self.button(is_down=True), *moves, *self.button(is_down=False)]
+
     def button(self, *, is_down: bool) -> list[Action]:
         """Press or let go the left button where the pointer is."""
         return self._mouse("buttons", {"left_down": True} if is_down else {"left_up": True}, None)
@@ -59,6 +72,11 @@ class Hand:
         """Turn the wheel at a point, with keys held; positive is down."""
         where = {} if point is None else {"move": self._go(point)}
         return _checked([{"mouse": {**where, "scroll": clicks, **_held(held)}}])
+
+    def scroll_sideways(self, clicks: int, point: Point | None, held: Keys = None) -> list[Action]:
+        """Scroll sideways at a point, with keys held; positive is to the right."""
+        keys = [key for key in split_chord(held or ()) if key != SIDEWAYS]
+        return self.scroll(clicks, point, [SIDEWAYS, *keys])
 
     def press(self, keys: str | Sequence[str], *, repeat: int = 1) -> list[Action]:
         """Press a chord, once or several times."""

@@ -1,95 +1,92 @@
-"""A model's API by its vendor's own package: keys, retries, and errors that say whether another try may help."""
+"""A model's API by its vendor's own package, which sends, retries, reads streams and keeps the connections.
+
+Requests and answers are the API's own JSON, not the package's classes: one way serves both vendors, and what is newer
+than the package (a tool, a kind of block) passes both ways unchanged.
+"""
 
 from __future__ import annotations
 
 import importlib
-import os
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from pydantic import Field, SecretStr
+from gym_queue.benchmark.agents.modelerrors import StreamError, refusal, streamed_error, words_of
+from gym_queue.benchmark.agents.modeloptions import ModelOptions
+from gym_queue.benchmark.agents.vendor import Vendor
+from gym_queue.errors import BadReply, GymQueueError, ModelUnreachable, RequestInvalid
 
-from gym_queue.benchmark.agents.base import AgentOptions
-from gym_queue.errors import (
-    AgentFailed,
-    BadReply,
-    GymQueueError,
-    ModelDenied,
-    ModelUnreachable,
-    RequestInvalid,
-)
-
-EXTRA = "agents"
-DENIED = (401, 402, 403, 404)
-"""Statuses that no later try mends: the key, the bill, the rights, the model's name."""
-_SPENT = ("insufficient_quota", "billing", "credit balance")
-"""Words of a 400 or 429 that mean the account is used up, not that it is too fast."""
 SHOWN = 500
 """Characters of a foreign error that are shown."""
+SECRET = 8
+"""Characters of the shortest key that can be one."""
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 8.0
+"""Before a broken stream is asked for again; as the packages pause before a request."""
+HTTP_PACKAGES = ("httpx", "httpx2")
+"""What the vendors' packages send by; one of them lets these errors through while it reads a stream."""
+
+Join = Callable[[Iterator[dict[str, Any]]], dict[str, Any]]
+"""Puts a stream's events together to the answer that would have come at once; raises StreamError."""
 
 
-class ModelOptions(AgentOptions):
-    """Options of every agent that asks a model."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an API is asked."""
 
-    model: str = Field(min_length=1)
-    """The model's name, as its API knows it."""
-    base_url: str | None = None
-    """Where the API is served; none is the vendor's own."""
-    api_key: SecretStr | None = None
-    """The API's key; better given by the environment, where no list of processes shows it."""
-    max_tokens: int = Field(8192, ge=1)
-    """Most tokens of one answer, thinking included."""
-    temperature: float | None = Field(None, ge=0, le=2)
-    """How much chance there is in answers; none leaves it to the model, and some take no other."""
-    images: int = Field(8, ge=1, le=100)
-    """Most screenshots that are sent again; older ones become a line of text."""
-    max_image_edge_px: int = Field(1568, ge=64, le=8192)
-    """Longest edge of a screenshot as it is sent: larger screens are scaled down, smaller ones never up."""
-    max_image_pixels: int = Field(1_150_000, ge=4096)
-    """Most pixels of a screenshot as it is sent."""
-    system: str = ""
-    """Added to what the model is told before the task."""
-    timeout_s: float = Field(600.0, gt=0)
-    """Longest that one answer may take."""
-    max_retries: int = Field(4, ge=0, le=20)
-    """Further tries of a request that was rate-limited, overloaded or lost, with growing pauses."""
+    path: str
+    """Below the base URL."""
+    body: Mapping[str, Any]
+    join: Join
+    """For an answer that comes piece by piece."""
+    headers: Mapping[str, str]
+    """Beside the package's own."""
+    streamed: Mapping[str, Any]
+    """Added to the body of a request whose answer is streamed."""
+
+
+class _Broken(Exception):
+    """A stream broke off; another try may help.
+
+    Args:
+        error: What it comes to when none does.
+    """
+
+    def __init__(self, error: ModelUnreachable) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class ModelApi:
     """One attempt's connection to an API. Not thread-safe.
 
     Args:
-        package: The vendor's package: ``anthropic`` or ``openai``; its clients are alike.
-        client: Name of the client's class in it.
+        vendor: Whose package; its clients are alike.
         options: Key, place, limits.
-        key_variable: The environment's variable that holds the key.
 
     Raises:
         RequestInvalid: The package or the key is missing.
     """
 
-    def __init__(self, package: str, client: str, options: ModelOptions, *, key_variable: str) -> None:
-        check_needs(package, options, key_variable=key_variable)
-        self._package = importlib.import_module(package)
-        self._options = options
-        self._key = _key(options, key_variable)
-        self._variable = key_variable
+    def __init__(self, vendor: Vendor, options: ModelOptions) -> None:
+        vendor.check(options)
+        self._sdk = importlib.import_module(vendor.package)
+        self._vendor, self._options, self._key = vendor, options, vendor.key(options)
+        http = [importlib.import_module(name) for name in HTTP_PACKAGES if find_spec(name)]
+        self._lost = tuple(package.TransportError for package in http)
+        self._late = (self._sdk.APITimeoutError, *(package.TimeoutException for package in http))
         limits: dict[str, Any] = {"timeout": options.timeout_s, "max_retries": options.max_retries}
         try:
-            self._client = getattr(self._package, client)(
+            self._client = getattr(self._sdk, vendor.client)(
                 api_key=self._key, base_url=options.base_url, **limits
             )
-        except (ValueError, TypeError, self._package.APIError) as error:
+        except (ValueError, TypeError, self._sdk.APIError) as error:
             raise RequestInvalid(f"the model's API cannot be used: {self._shown(error)}") from None
 
-    def ask(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
-        """Return the API's reply.
-
-        Args:
-            path: Below the base URL.
-            body: The request, as JSON.
-            headers: Beside the package's own.
+    def ask(self, request: Request) -> dict[str, Any]:
+        """Return the API's answer.
 
         Raises:
             ModelDenied: The key, the account or the model's name is not accepted: the run cannot go on.
@@ -97,22 +94,12 @@ class ModelApi:
             AgentFailed: The API refuses this request.
             BadReply: The reply is not a JSON object.
         """
-        sdk = self._package
+        if self._options.streams:
+            return self._stream(request)
         try:
-            reply = self._client.post(path, cast_to=object, body=body, options={"headers": dict(headers)})
-        except sdk.APIStatusError as error:
-            raise self._refused(error.status_code, error) from None
-        except sdk.APITimeoutError:
-            raise ModelUnreachable(
-                f"{self._name} did not answer within {self._options.timeout_s:g} s: raise timeout_s, or try later"
-            ) from None
-        except sdk.APIConnectionError as error:
-            cause = error.__cause__ or error
-            raise ModelUnreachable(f"{self._name} cannot be reached: {self._shown(cause)}") from None
-        except (sdk.APIError, ValueError) as error:
-            raise BadReply(
-                f"{self._name} answered something that is not of its API: {self._shown(error)}"
-            ) from None
+            reply = self._post(request)
+        except (self._sdk.APIError, ValueError) as error:
+            raise self._translated(error) from None
         if not isinstance(reply, dict):
             raise BadReply(f"{self._name} answered something that is not a JSON object")
         return reply
@@ -121,47 +108,86 @@ class ModelApi:
         """Close the connections."""
         self._client.close()
 
+    def _stream(self, request: Request) -> dict[str, Any]:
+        """Return a streamed answer; one that breaks off is asked for again, whole."""
+        for pause_s in self._pauses():
+            try:
+                return self._read(self._open(request), request.join)
+            except _Broken:
+                time.sleep(pause_s)
+        try:
+            return self._read(self._open(request), request.join)
+        except _Broken as broken:
+            raise broken.error from None
+
+    def _open(self, request: Request) -> Any:
+        try:
+            return self._post(request, stream=True, stream_cls=self._sdk.Stream[object])
+        except (self._sdk.APIError, ValueError) as error:
+            raise self._translated(error) from None  # the package has tried again by itself
+
+    def _read(self, events: Any, join: Join) -> dict[str, Any]:
+        with events:
+            try:
+                return join(_objects(events))
+            except (self._sdk.APIError, StreamError, ValueError, *self._lost) as error:
+                found = self._translated(error)
+                raise (_Broken(found) if isinstance(found, ModelUnreachable) else found) from None
+            except (KeyError, IndexError, TypeError, AttributeError) as error:
+                raise BadReply(f"{self._name} streamed something that is not of its API: {error!r}") from None
+
+    def _post(self, request: Request, **more: Any) -> Any:
+        body = {**request.body, **(request.streamed if more else {})}
+        options = {"headers": dict(request.headers)}
+        return self._client.post(request.path, cast_to=object, body=body, options=options, **more)
+
+    def _pauses(self) -> Iterator[float]:
+        """Yield how long to wait before each further try."""
+        for retry in range(self._options.max_retries):
+            longest = min(LAST_PAUSE_S, FIRST_PAUSE_S * 2**retry)
+            yield longest * random.uniform(0.75, 1)  # noqa: S311  that tries do not come in step, not a secret
+
     @property
     def _name(self) -> str:
         return f"the model's API at {self._client.base_url}"
 
-    def _refused(self, status: int, error: Exception) -> GymQueueError:
-        said = self._shown(error)
-        if status in DENIED or (status in (400, 429) and any(word in said.lower() for word in _SPENT)):
-            return ModelDenied(
-                f"{self._name} denies {self._options.model} ({status}: {said}); see to the key in {self._variable}, "
-                "the account's means, and the model's name"
+    def _translated(self, error: Exception) -> GymQueueError:
+        """Return what an error of the package, or of a stream, is here."""
+        sdk = self._sdk
+        if isinstance(error, sdk.APIStatusError) and error.status_code >= 300:
+            return self._refusal(error.status_code, error)
+        if isinstance(error, self._late):
+            return ModelUnreachable(
+                f"{self._name} did not answer within {self._options.timeout_s:g} s: raise timeout_s, or try later"
             )
-        if status in (408, 409, 429) or status >= 500:
-            return ModelUnreachable(f"{self._name} is overloaded or fails ({status}: {said}); try later")
-        return AgentFailed(f"{self._name} refused the request ({status}: {said})")
+        if isinstance(error, (sdk.APIConnectionError, *self._lost)):
+            return ModelUnreachable(
+                f"{self._name} cannot be reached: {self._shown(error.__cause__ or error)}"
+            )
+        if isinstance(error, StreamError):
+            return self._refusal(error.status, error)
+        if isinstance(error, sdk.APIError) and isinstance(error.body, dict):  # an error event within a stream
+            found = streamed_error(error.body)
+            return self._refusal(found.status, found)
+        return BadReply(f"{self._name} answered something that is not of its API: {self._shown(error)}")
 
-    def _shown(self, error: BaseException) -> str:
+    def _refusal(self, status: int, error: Exception) -> GymQueueError:
+        variable, model = self._vendor.key_variable, self._options.model
+        said = words_of(getattr(error, "body", None))
+        return refusal(self._name, model, variable, status=status, said=self._shown(said or error))
+
+    def _shown(self, error: BaseException | str) -> str:
         """Return an error's words on one line, without the key."""
         text = " ".join(str(error).split()) or type(error).__name__
-        return text.replace(self._key, "***")[:SHOWN]
-
-
-def check_needs(package: str, options: ModelOptions, *, key_variable: str) -> None:
-    """See that a model can be asked at all.
-
-    Raises:
-        RequestInvalid: The package or the key is missing.
-    """
-    if find_spec(package) is None:
-        raise RequestInvalid(f"the package {package} is not installed: pip install 'gym-queue[{EXTRA}]'")
-    if not _key(options, key_variable):
-        raise RequestInvalid(
-            f"there is no key for the model's API: set {key_variable}, or give the option api_key"
-        )
-
-
-def _key(options: ModelOptions, variable: str) -> str:
-    key = os.environ.get(variable, "") if options.api_key is None else options.api_key.get_secret_value()
-    return key.strip()
+        is_secret = len(self._key) >= SECRET  # "none", for a server without keys, is a word of many sentences
+        return (text.replace(self._key, "***") if is_secret else text)[:SHOWN]
 
 
 def count(counts: Any, name: str) -> int:
     """Return a number of a reply's usage; 0 where an API does not say."""
     found = counts.get(name) if isinstance(counts, dict) else None
     return found if isinstance(found, int) else 0
+
+
+def _objects(events: Any) -> Iterator[dict[str, Any]]:
+    return (event for event in events if isinstance(event, dict))

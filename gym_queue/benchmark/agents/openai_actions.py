@@ -66,6 +66,7 @@ class ScrollAt(_Held):
 
     type: Literal["scroll"]
     scroll_x: int = 0
+    """Pixels; positive is to the right."""
     scroll_y: int = 0
     """Pixels; positive is down."""
 
@@ -75,7 +76,7 @@ class PathPoint(_At):
 
 
 class Drag(_Action):
-    """Press the left button at a path's first point, and let it go at its last."""
+    """Press the left button at a path's first point, move along it, and let the button go at its last."""
 
     type: Literal["drag"]
     path: list[PathPoint] = Field(min_length=2, max_length=1000)
@@ -131,6 +132,8 @@ _BUTTONS: dict[str, Click] = {
     "wheel": "middle_click",
     "middle": "middle_click",
 }
+_INSTEAD = {"back": "alt+left", "forward": "alt+right"}
+"""Buttons that no environment has → keys that browsers and file managers take for them."""
 
 
 def name_of(kind: type[_Action]) -> str:
@@ -145,8 +148,11 @@ def translate(raw: Any, hand: Hand) -> Deed:
     Raises:
         BadCall: It is not one, or the environment cannot do it.
     """
+    given = (
+        {name: value for name, value in raw.items() if value is not None} if isinstance(raw, dict) else raw
+    )
     try:
-        action = _PARSER.validate_python(raw)
+        action = _PARSER.validate_python(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -157,7 +163,7 @@ def translate(raw: Any, hand: Hand) -> Deed:
 def _deed(action: AnyAction, hand: Hand) -> Deed:  # noqa: C901  one case for each kind of action
     match action:
         case ClickAt(button=button) if button not in _BUTTONS:
-            raise BadCall(f"this environment's mouse has no button {button}")
+            raise BadCall(f"this environment's mouse has no button {button}: press {_INSTEAD[button]}")
         case ClickAt():
             return Deed(hand.click(_BUTTONS[action.button], action.point, _named(action.keys)))
         case DoubleClickAt():
@@ -167,7 +173,7 @@ def _deed(action: AnyAction, hand: Hand) -> Deed:  # noqa: C901  one case for ea
         case ScrollAt():
             return _scroll(action, hand)
         case Drag(path=path):
-            return Deed(hand.drag(path[0].point, path[-1].point, _named(action.keys)))
+            return Deed(hand.trace([each.point for each in path], _named(action.keys)))
         case Keypress():
             return Deed(hand.press(_named(action.keys)))
         case TypeText():
@@ -179,10 +185,16 @@ def _deed(action: AnyAction, hand: Hand) -> Deed:  # noqa: C901  one case for ea
 
 
 def _scroll(action: ScrollAt, hand: Hand) -> Deed:
-    if action.scroll_x:
-        raise BadCall("this environment's wheel turns up and down only: scroll sideways with keys")
-    clicks = round(action.scroll_y / WHEEL_PX) or (action.scroll_y > 0) - (action.scroll_y < 0)
-    return Deed(hand.scroll(clicks, action.point, _named(action.keys)))
+    keys = _named(action.keys)
+    down = hand.scroll(_clicks(action.scroll_y), action.point, keys)
+    if not action.scroll_x:
+        return Deed(down)
+    aside = hand.scroll_sideways(_clicks(action.scroll_x), action.point, keys)
+    return Deed([*down, *aside] if action.scroll_y else aside)
+
+
+def _clicks(distance_px: int) -> int:
+    return round(distance_px / WHEEL_PX) or (distance_px > 0) - (distance_px < 0)
 
 
 def _named(keys: Sequence[str] | None) -> list[str]:

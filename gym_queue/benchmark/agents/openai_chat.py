@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gym_queue.benchmark.agents.batch import Answer
+from gym_queue.benchmark.agents.batch import Answer, Deed
+from gym_queue.benchmark.agents.hand import Hand
 from gym_queue.benchmark.agents.history import OLD_SCREEN, Block, Message, trim_images
-from gym_queue.benchmark.agents.modelapi import ModelApi, count
-from gym_queue.benchmark.agents.openai_actions import KINDS, name_of
-from gym_queue.benchmark.agents.openai_options import Asked, OpenAIOptions, Reply
+from gym_queue.benchmark.agents.modelapi import ModelApi, Request
+from gym_queue.benchmark.agents.openai_actions import KINDS, name_of, translate
+from gym_queue.benchmark.agents.openai_options import Asked, OpenAIOptions, tokens
+from gym_queue.benchmark.agents.openai_stream import join_completion
 from gym_queue.benchmark.agents.prompt import CUT_OFF
+from gym_queue.benchmark.agents.talk import Reply
 from gym_queue.errors import BadReply
 
 PATH = "/chat/completions"
@@ -22,6 +25,10 @@ HINT = (
     'of such; the actions are the tools\' names, with their arguments. {"action": "done"} ends the task.'
 )
 NO_ACTION = "That JSON holds no action: " + HINT
+EMPTY = "Your answer was empty. " + HINT
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+_THOUGHT = "</think>"
+"""Ends the thoughts of models whose server leaves them in the text; they may draft actions that are not meant."""
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 
 
@@ -45,7 +52,7 @@ class ChatTalk:
             content.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}"}})
         self._messages.append({"role": "user", "content": content})
 
-    def answer(self, answers: list[Answer[Asked]], image: str | None, text: str | None) -> None:
+    def answer(self, answers: Sequence[Answer[Asked]], image: str | None, text: str | None) -> None:
         """Add what became of the last calls, and what is there now; a tool's answer cannot hold an image."""
         words = [] if text is None else [text]
         for each in answers:
@@ -56,7 +63,7 @@ class ChatTalk:
                 self._messages.append({"role": "tool", "tool_call_id": each.call.call_id, "content": result})
         self.say("\n\n".join(["The screen now.", *words]), image)
 
-    def ask(self) -> Reply:
+    def ask(self) -> Reply[Asked]:
         """Return the model's next answer.
 
         Raises:
@@ -68,7 +75,7 @@ class ChatTalk:
             is_image=lambda block: block.get("type") == "image_url",
             old={"type": "text", "text": OLD_SCREEN},
         )
-        content = self._api.ask(PATH, self._body(), {})
+        content = self._api.ask(Request(PATH, self._body(), join_completion, headers={}, streamed=STREAMED))
         try:
             choice = content["choices"][0]
             message = choice["message"]
@@ -81,13 +88,18 @@ class ChatTalk:
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise BadReply(f"the model's API answered no chat completion: {error!r}") from None
         self._keep(text, calls)
-        return self._reply(asked, text, reason, _usage(content.get("usage")))
+        usage = tokens(content.get("usage"), read="prompt_tokens", written="completion_tokens")
+        return self._reply(asked, text, reason, usage)
+
+    def translate(self, call: Asked, hand: Hand) -> Deed:
+        """Return what a call comes to."""
+        return translate(call.action, hand)
 
     def _keep(self, text: str, calls: list[dict[str, Any]]) -> None:
         said: Message = {"role": "assistant", "content": text or (None if calls else "(nothing)")}
         self._messages.append(said | ({"tool_calls": calls} if calls else {}))
 
-    def _reply(self, asked: list[Asked], text: str, reason: Any, usage: dict[str, int]) -> Reply:
+    def _reply(self, asked: list[Asked], text: str, reason: Any, usage: dict[str, int]) -> Reply[Asked]:
         if reason == "length":  # its last call may have lost its end
             for call in asked:
                 self._messages.append(
@@ -96,9 +108,10 @@ class ChatTalk:
             self.say(CUT_OFF)
             return Reply((), text, usage)
         if not asked and reason != "content_filter":
-            found = find_actions(text)
-            if found is not None and not found:
-                self.say(NO_ACTION)
+            said = text.rpartition(_THOUGHT)[2]
+            found = find_actions(said)
+            if not said.strip() or found == []:
+                self.say(EMPTY if found is None else NO_ACTION)
                 return Reply((), text, usage)
             asked = found or []
         ends = next((index for index, call in enumerate(asked) if call.name == DONE), len(asked))
@@ -186,14 +199,3 @@ def _tools() -> Iterator[dict[str, Any]]:
     nothing = {"type": "object", "properties": {}, "additionalProperties": False}
     what = "End the task: it is done, or cannot be done."
     yield {"type": "function", "function": {"name": DONE, "description": what, "parameters": nothing}}
-
-
-def _usage(counts: Any) -> dict[str, int]:
-    details = counts.get("prompt_tokens_details") if isinstance(counts, dict) else None
-    cached = count(details, "cached_tokens")
-    return {
-        "requests": 1,
-        "input_tokens": count(counts, "prompt_tokens") - cached,
-        "output_tokens": count(counts, "completion_tokens"),
-        "cache_read_tokens": cached,
-    }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from gym_queue.benchmark.agents.modelapi import ModelOptions
+from gym_queue.benchmark.agents.modelapi import count
+from gym_queue.benchmark.agents.modeloptions import ModelOptions
 
 
 class OpenAIOptions(ModelOptions):
@@ -17,7 +17,7 @@ class OpenAIOptions(ModelOptions):
     effort: str | None = None
     """How hard to think, of models that take it; none leaves it to the model."""
     acknowledge_safety_checks: bool = False
-    """Go on when the API asks that a person look first; responses alone."""
+    """Go on when the API asks that a person look first, and note it with the step; responses alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,20 @@ class Asked:
     """Of the call that it came by; None of one that was written as text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A model's answer, whatever its API."""
+def tokens(counts: Any, *, read: str, written: str) -> dict[str, int]:
+    """Return one answer's usage.
 
-    calls: Sequence[Asked]
-    text: str
-    usage: dict[str, int] = field(default_factory=dict)
-    is_done: bool = False
-    """It does nothing more."""
+    Args:
+        counts: As an API says them.
+        read: Its name of tokens that were read, to and from the cache among them.
+        written: Its name of tokens that were written.
+    """
+    details = counts.get(f"{read}_details") if isinstance(counts, dict) else None
+    cached, kept = count(details, "cached_tokens"), count(details, "cache_write_tokens")
+    return {
+        "requests": 1,
+        "input_tokens": max(0, count(counts, read) - cached - kept),
+        "output_tokens": count(counts, written),
+        "cache_read_tokens": cached,
+        "cache_write_tokens": kept,
+    }

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gym_queue.benchmark.agents.batch import Answer
+from gym_queue.benchmark.agents.batch import Answer, Deed
+from gym_queue.benchmark.agents.hand import Hand
 from gym_queue.benchmark.agents.images import Size
-from gym_queue.benchmark.agents.modelapi import ModelApi, count
-from gym_queue.benchmark.agents.openai_options import Asked, OpenAIOptions, Reply
-from gym_queue.benchmark.agents.prompt import CUT_OFF
-from gym_queue.errors import AgentFailed, BadReply
+from gym_queue.benchmark.agents.modelapi import ModelApi, Request
+from gym_queue.benchmark.agents.openai_actions import translate
+from gym_queue.benchmark.agents.openai_options import Asked, OpenAIOptions, tokens
+from gym_queue.benchmark.agents.openai_stream import join_response
+from gym_queue.benchmark.agents.prompt import CUT_OFF, GO_ON
+from gym_queue.benchmark.agents.talk import Reply
+from gym_queue.errors import AgentFailed, BadReply, GymQueueError, ModelUnreachable
 
 PATH = "/responses"
 PREVIEW = "computer-use-preview"
 """Models whose name begins like this know the older tool alone."""
+OVERLOAD = ("server_error", "rate_limit_exceeded")
+"""What a response failed of that another try may not."""
 BLANK = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg=="
 """The screen of an environment without one, as PNG: a call cannot be answered without a screenshot."""
 
@@ -46,6 +53,7 @@ class ResponsesTalk:
         self._input: list[dict[str, Any]] = []
         self._last_id: str | None = None
         self._open: list[_Open] = []
+        self._allowed: list[str] = []
 
     def say(self, text: str, image: str | None = None) -> None:
         """Add words of the user, and a screenshot, to what is asked next."""
@@ -54,7 +62,7 @@ class ResponsesTalk:
             content.append({"type": "input_image", "image_url": _url(image), "detail": "auto"})
         self._input.append({"role": "user", "content": content})
 
-    def answer(self, answers: list[Answer[Asked]], image: str | None, text: str | None) -> None:
+    def answer(self, answers: Sequence[Answer[Asked]], image: str | None, text: str | None) -> None:
         """Add what became of the last calls; each is answered by the screen as it is now."""
         for call in self._open:
             output = {"type": "computer_screenshot", "image_url": _url(image or BLANK)}
@@ -67,36 +75,44 @@ class ResponsesTalk:
         if words:
             self.say("\n\n".join(words))
         elif not self._open:
-            self.say("Go on.", image)
+            self.say(GO_ON, image)
         self._open = []
 
-    def ask(self) -> Reply:
+    def ask(self) -> Reply[Asked]:
         """Return the model's next answer.
 
         Raises:
-            AgentFailed: The API failed to answer, or asks for a safety check that nobody allowed.
+            AgentFailed: The model failed to answer, or asks for a safety check that nobody allowed.
+            ModelUnreachable: The API failed to answer.
             BadReply: It answered something that is not of its API.
         """
-        content = self._api.ask(PATH, self._body(), {})
+        content = self._api.ask(
+            Request(PATH, self._body(), join_response, headers={}, streamed={"stream": True})
+        )
         output = content.get("output")
         if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
             raise BadReply("the model's API answered a response without output")
         if content.get("status") == "failed":
-            raise AgentFailed(f"the model failed to answer: {(content.get('error') or {}).get('message')}")
+            raise _failure(content.get("error"))
         self._input, self._last_id = [], content.get("id")
         return self._read(content, output)
 
-    def _read(self, content: dict[str, Any], output: list[dict[str, Any]]) -> Reply:
+    def translate(self, call: Asked, hand: Hand) -> Deed:
+        """Return what a call comes to."""
+        return translate(call.action, hand)
+
+    def _read(self, content: dict[str, Any], output: list[dict[str, Any]]) -> Reply[Asked]:
         calls: list[Asked] = []
+        self._allowed = []
         for item in output:
             if item.get("type") == "computer_call":
                 calls += self._take(item)
         is_cut_off = content.get("status") == "incomplete" and not self._open
         if is_cut_off:
             self.say(CUT_OFF)
-        return Reply(
-            calls, _words(output), _usage(content.get("usage")), is_done=not (self._open or is_cut_off)
-        )
+        words = "\n".join([*_words(output), *self._allowed])
+        usage = tokens(content.get("usage"), read="input_tokens", written="output_tokens")
+        return Reply(calls, words, usage, is_done=not (self._open or is_cut_off))
 
     def _take(self, item: dict[str, Any]) -> list[Asked]:
         """Return a call's actions, and remember that it waits for its answer."""
@@ -104,14 +120,19 @@ class ResponsesTalk:
         if not isinstance(call_id, str):
             raise BadReply("the model's API answered a computer_call without call_id")
         checks = list(item.get("pending_safety_checks") or [])
-        if checks and not self._options.acknowledge_safety_checks:
-            said = "; ".join(str(check.get("message") or check.get("code")) for check in checks)
-            raise AgentFailed(
-                f"the model's API asks for a safety check ({said}): give acknowledge_safety_checks=true to go on after such"
-            )
+        if checks:
+            self._see_to(checks)
         self._open.append(_Open(call_id, checks))
         actions = item.get("actions") or [item.get("action")]
         return [Asked(_kind(action), action, call_id) for action in actions]
+
+    def _see_to(self, checks: list[dict[str, Any]]) -> None:
+        said = "; ".join(str(check.get("message") or check.get("code")) for check in checks)
+        if not self._options.acknowledge_safety_checks:
+            raise AgentFailed(
+                f"the model's API asks for a safety check ({said}): give acknowledge_safety_checks=true to go on after such"
+            )
+        self._allowed.append(f"(Safety check acknowledged: {said})")
 
     def _body(self) -> dict[str, Any]:
         options = self._options
@@ -145,20 +166,15 @@ def _tool(model: str, size: Size, os_type: str) -> dict[str, Any]:
     }
 
 
-def _words(output: list[dict[str, Any]]) -> str:
+def _words(output: list[dict[str, Any]]) -> list[str]:
     parts = [part for item in output if item.get("type") == "message" for part in item.get("content") or ()]
-    return "\n".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
+    return [str(part.get("text") or part.get("refusal") or "") for part in parts]
 
 
-def _usage(counts: Any) -> dict[str, int]:
-    details = counts.get("input_tokens_details") if isinstance(counts, dict) else None
-    cached = count(details, "cached_tokens")
-    return {
-        "requests": 1,
-        "input_tokens": count(counts, "input_tokens") - cached,
-        "output_tokens": count(counts, "output_tokens"),
-        "cache_read_tokens": cached,
-    }
+def _failure(error: Any) -> GymQueueError:
+    said = error if isinstance(error, dict) else {}
+    words = f"the model failed to answer ({said.get('code')}: {said.get('message')})"
+    return ModelUnreachable(f"{words}; try later") if said.get("code") in OVERLOAD else AgentFailed(words)
 
 
 def _kind(action: Any) -> str:

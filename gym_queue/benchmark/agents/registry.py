@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gym_queue.benchmark.agents.base import Agent, AgentOptions
+from gym_queue.benchmark.agents.optiontypes import REQUIRED, default_of, schema_of, type_of
 from gym_queue.errors import RequestInvalid
 
 GROUP = "gym_queue.agents"
@@ -20,6 +20,7 @@ GROUP = "gym_queue.agents"
 
 _BUILT_IN: Mapping[str, str] = {
     "ClaudeAgent": "gym_queue.benchmark.agents.claude:ClaudeAgent",
+    "HumanAgent": "gym_queue.benchmark.agents.human:HumanAgent",
     "OpenAIAgent": "gym_queue.benchmark.agents.openai_agent:OpenAIAgent",
     "RandomAgent": "gym_queue.benchmark.agents.random:RandomAgent",
     "ScriptedAgent": "gym_queue.benchmark.agents.scripted:ScriptedAgent",
@@ -34,16 +35,14 @@ class OptionInfo(BaseModel):
 
     name: str
     type: str
+    """``text``, ``number``, ``yes/no``, ``secret``, ``one of a|b|c``, .."""
     default: str
-    """As Python writes it; ``required`` when there is none."""
+    """``required`` when it must be given."""
     description: str
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.type}, {self.default})"
 
 
 class AgentInfo(BaseModel):
-    """An agent, for people."""
+    """An agent, for people and programs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,6 +52,9 @@ class AgentInfo(BaseModel):
     needs: str = ""
     """What must be there besides this package, as its class says by ``needs``."""
     options: tuple[OptionInfo, ...] = ()
+    """For people."""
+    options_schema: dict[str, Any] = Field(default_factory=dict)
+    """For programs: JSON schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +118,21 @@ def _load(point: EntryPoint) -> Any:
 
 
 def _parse_options(name: str, model: type[AgentOptions], arguments: Mapping[str, Any]) -> AgentOptions:
-    options = [_option(key, field) for key, field in model.model_fields.items()]
-    known = ", ".join(map(str, options)) or "none"
     for key in arguments:
         if key not in model.model_fields:
+            known = ", ".join(model.model_fields) or "none"
             raise RequestInvalid(f"the agent {name} has no option {key!r}; its options are {known}")
     try:
         return model.model_validate(dict(arguments))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"])) or "together"
-        raise RequestInvalid(
-            f"the agent {name}: option {where}: {first['msg']}; its options are {known}"
-        ) from None
+    why = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        raise RequestInvalid(f"the options of the agent {name} do not go together: {why}")
+    where = ".".join(map(str, first["loc"]))
+    option = next(each for each in _options(model) if each.name == str(first["loc"][0]))
+    default = option.default if option.default == REQUIRED else f"default {option.default}"
+    raise RequestInvalid(f"the agent {name}: option {where} ({option.type}, {default}): {why}")
 
 
 def _describe(name: str, point: EntryPoint) -> AgentInfo:
@@ -136,13 +140,24 @@ def _describe(name: str, point: EntryPoint) -> AgentInfo:
         kind = _load(point)
     except RequestInvalid as error:
         return AgentInfo(name=name, description=str(error))
-    options = tuple(_option(key, field) for key, field in kind.Options.model_fields.items())
     summary = (inspect.getdoc(kind) or "").partition("\n")[0]
-    needs = str(getattr(kind, "needs", ""))
-    return AgentInfo(name=name, description=summary, needs=needs, options=options)
+    return AgentInfo(
+        name=name,
+        description=summary,
+        needs=str(getattr(kind, "needs", "")),
+        options=_options(kind.Options),
+        options_schema=schema_of(kind.Options),
+    )
 
 
-def _option(name: str, field: FieldInfo) -> OptionInfo:
-    default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
-    kind = inspect.formatannotation(field.annotation)
-    return OptionInfo(name=name, type=kind, default=default, description=field.description or "")
+def _options(model: type[AgentOptions]) -> tuple[OptionInfo, ...]:
+    schema = schema_of(model)
+    return tuple(
+        OptionInfo(
+            name=name,
+            type=type_of(schema["properties"][name], schema),
+            default=default_of(field),
+            description=" ".join((field.description or "").split()),
+        )
+        for name, field in model.model_fields.items()
+    )

@@ -6,17 +6,19 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
-from gym_queue.benchmark.attempt import Attempt, Key, Outcome
-from gym_queue.benchmark.output import RunInfo, TaskInfo, attempt_folder, read_attempts, read_run
+from gym_queue.benchmark.attempt import Attempt, Key, Outcome, Timings
+from gym_queue.benchmark.info import RunInfo, TaskInfo
+from gym_queue.benchmark.output import attempt_folder, read_attempts, read_run
 from gym_queue.benchmark.report.statistics import Interval, pass_at_k, wilson
+from gym_queue.benchmark.usage import COST, tokens_of
 
 NONE = "(none)"
 """Group of the tasks that have no difficulty, or no tag."""
-COST, TOKENS = "cost_usd", "_tokens"
-"""Names of what an agent used: its cost, and the end of those that count tokens."""
+OTHER = "other"
 REASON_CHARS = 160
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+(\.\d+)?|(?<=\s)/[\w.~/-]+")
 """What makes two feedbacks of one cause differ: numbers, addresses, paths."""
@@ -68,6 +70,21 @@ class Sums(_Frozen):
     tokens: float | None
     cost_usd: float | None
     lost_tries: int
+    refused: int
+    """Turns whose actions the environment refused."""
+
+
+class Share(_Frozen):
+    """A part of the attempts' time."""
+
+    name: str
+    """As ``Timings`` has it; ``other`` is the benchmark's own."""
+    seconds: float
+    """Over all attempts."""
+    share: float
+    """Of all their seconds."""
+    median: float
+    """Seconds in one attempt."""
 
 
 class Failures(_Frozen):
@@ -93,7 +110,8 @@ class Row(_Frozen):
 class Report(_Frozen):
     """``report.json``."""
 
-    format: int = 1
+    format: int = 2
+    """1 had no environment in the keys of ``failures``."""
     run: RunInfo
     missing: int
     """Attempts that were asked for and have not ended."""
@@ -105,6 +123,8 @@ class Report(_Frozen):
     pass_at_k: tuple[PassAtK, ...]
     means: Means
     sums: Sums
+    time: tuple[Share, ...]
+    """Where the seconds of the attempts went, as far as known; empty for results of old runs."""
     failures: tuple[Failures, ...]
     """The most frequent first, those of the infrastructure last."""
     attempts: tuple[Row, ...]
@@ -118,28 +138,28 @@ def build_report(path: Path) -> Report:
         RequestInvalid: A file of it cannot be read.
     """
     run, found = read_run(path), read_attempts(path)
-    tasks = {task.task_id: task for task in run.tasks}
+    tasks = {(task.env, task.task_id): task for task in run.tasks}
+    several = len(run.envs) > 1
+
+    def task_of(each: Attempt) -> TaskInfo:
+        return tasks[each.env, each.task_id]
+
     attempts = [found[key] for key in run.keys if key in found]
     return Report(
         run=run,
         missing=len(run.keys) - len(attempts),
         total=_rate("all", attempts),
-        by_env=_by(attempts, lambda each: [tasks[each.task_id].env]),
-        by_difficulty=_by(attempts, lambda each: [tasks[each.task_id].difficulty or NONE]),
-        by_tag=_by(attempts, lambda each: tasks[each.task_id].tags or [NONE]),
-        by_task=_by(attempts, lambda each: [each.task_id]),
+        by_env=_by(attempts, lambda each: [each.env]),
+        by_difficulty=_by(attempts, lambda each: [task_of(each).difficulty or NONE]),
+        by_tag=_by(attempts, lambda each: task_of(each).tags or [NONE]),
+        by_task=_by(attempts, lambda each: [f"{each.env}/{each.task_id}" if several else each.task_id]),
         pass_at_k=tuple(_pass_at_k(attempts, len(run.seeds))),
         means=_means([each for each in attempts if each.is_scored]),
         sums=_sums(attempts),
+        time=_shares(attempts),
         failures=_failures(attempts),
-        attempts=tuple(_row(path, each, tasks[each.task_id]) for each in attempts),
+        attempts=tuple(_row(path, each, task_of(each)) for each in attempts),
     )
-
-
-def tokens_of(attempt: Attempt) -> float | None:
-    """Return the tokens that an attempt took; None when its agent did not say."""
-    counts = [count for name, count in attempt.usage.items() if name.endswith(TOKENS)]
-    return sum(counts) if counts else None
 
 
 def _rate(name: str, attempts: Collection[Attempt]) -> Rate:
@@ -164,11 +184,12 @@ def _by(attempts: Iterable[Attempt], names_of: Callable[[Attempt], Iterable[str]
 
 
 def _pass_at_k(attempts: Iterable[Attempt], repeats: int) -> Iterable[PassAtK]:
-    counts: Counter[str] = Counter()
-    passed: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
+    passed: Counter[tuple[str, str]] = Counter()
     for attempt in attempts:
-        counts[attempt.task_id] += attempt.is_scored
-        passed[attempt.task_id] += attempt.outcome is Outcome.PASSED
+        task = (attempt.env, attempt.task_id)
+        counts[task] += attempt.is_scored
+        passed[task] += attempt.outcome is Outcome.PASSED
     for k in range(1, repeats + 1):
         estimates = [pass_at_k(n, passed[task], k) for task, n in counts.items() if n >= k]
         if estimates:
@@ -197,6 +218,7 @@ def _sums(attempts: Sequence[Attempt]) -> Sums:
         tokens=_sum(tokens_of(each) for each in attempts),
         cost_usd=_sum(each.usage.get(COST) for each in attempts),
         lost_tries=sum(len(each.lost) for each in attempts),
+        refused=sum(each.refused for each in attempts),
     )
 
 
@@ -205,11 +227,24 @@ def _sum(values: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
+def _shares(attempts: Iterable[Attempt]) -> tuple[Share, ...]:
+    known = [(each.seconds, each.timings.model_dump()) for each in attempts if each.timings is not None]
+    total = sum(seconds for seconds, _ in known)
+    if not total:
+        return ()
+    parts = [{**timings, OTHER: max(seconds - sum(timings.values()), 0.0)} for seconds, timings in known]
+    columns = {name: [each[name] for each in parts] for name in (*Timings.model_fields, OTHER)}
+    return tuple(
+        Share(name=name, seconds=sum(column), share=sum(column) / total, median=median(column))
+        for name, column in columns.items()
+    )
+
+
 def _failures(attempts: Iterable[Attempt]) -> tuple[Failures, ...]:
     groups: defaultdict[tuple[str, str], list[Key]] = defaultdict(list)
     for each in attempts:
         if each.outcome is not Outcome.PASSED:
-            groups[_kind(each), _reason(each)].append((each.task_id, each.repeat))
+            groups[_kind(each), _reason(each)].append(each.key)
     order: Mapping[str, int] = {"infrastructure": 1}
     ordered = sorted(groups.items(), key=lambda group: (order.get(group[0][0], 0), -len(group[1]), group[0]))
     return tuple(Failures(kind=kind, reason=reason, keys=tuple(keys)) for (kind, reason), keys in ordered)
@@ -229,7 +264,7 @@ def _reason(attempt: Attempt) -> str:
 
 
 def _row(path: Path, attempt: Attempt, task: TaskInfo) -> Row:
-    folder = attempt_folder(task.env, attempt.task_id, attempt.repeat)
+    folder = attempt_folder(attempt.key)
     is_below = ".." not in Path(folder).parts and (path / folder).is_dir()
     return Row(
         attempt=attempt, difficulty=task.difficulty, tags=task.tags, folder=folder if is_below else None

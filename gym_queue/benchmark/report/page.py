@@ -12,8 +12,9 @@ from typing import Any
 
 from gym_queue.benchmark.attempt import Attempt
 from gym_queue.benchmark.recorder import LOG, TRAJECTORY, VERDICT
-from gym_queue.benchmark.report.build import COST, Report, Row, tokens_of
+from gym_queue.benchmark.report.build import Report, Row
 from gym_queue.benchmark.report.steps import read_steps
+from gym_queue.benchmark.usage import COST, tokens_of
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("dom.js", "marks.js", "attempt.js", "table.js", "page.js")

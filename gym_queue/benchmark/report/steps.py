@@ -33,6 +33,7 @@ def read_steps(folder: Path, *, max_bytes: int) -> tuple[list[dict[str, Any]], b
             actions = line.get("actions")
             shown = _short(actions[:ACTIONS_SHOWN]) if isinstance(actions, list) else []
             step = {"frame": frame, "actions": shown, "note": _short(line.get("note") or "")}
+            step |= {"refused": _short(line["refused"])} if line.get("refused") else {}
             size += len(json.dumps(step))
             if size > max_bytes:
                 return steps, False

@@ -72,6 +72,21 @@ export class Stage {
     this.element.classList.toggle("is-old", !this._note.hidden && !this.isEmpty);
   }
 
+  /**
+   * The pixel of the screen that is shown at a place of the window.
+   * @param {number} x
+   * @param {number} y
+   * @param {{within?: boolean}} [options] `within` takes the nearest pixel of a place beside the picture.
+   * @returns {[number, number]|null} Null beside the picture, and of a terminal's text.
+   */
+  pointAt(x, y, { within = false } = {}) {
+    if (!this._screen || this._picture.hidden) return null;
+    const { left, top, width, height } = this._frame.getBoundingClientRect();
+    const at = [((x - left) / width) * this._screen[0], ((y - top) / height) * this._screen[1]].map(Math.floor);
+    const pixel = at.map((place, axis) => Math.min(this._screen[axis] - 1, Math.max(0, place)));
+    return within || String(pixel) === String(at) ? pixel : null;
+  }
+
   /** @param {"fit"|"actual"} fit As wide as there is room, or a pixel for a pixel. */
   setFit(fit) {
     this.element.dataset.fit = fit;

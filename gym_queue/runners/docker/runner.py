@@ -15,7 +15,7 @@ from docker.models.containers import Container
 from gym_queue.errors import NotSupported, RunnerFailed
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
-from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup
+from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup, Traits
 from gym_queue.runners.display.camera import X11Camera
 from gym_queue.runners.display.viewer import ScreenServers
 from gym_queue.runners.display.x11 import X11Display
@@ -44,6 +44,15 @@ class DockerRunner:
     Args:
         setup: What to start; sockets lie in ``<work_dir>/x11``.
     """
+
+    TRAITS = Traits(
+        ("rgb_screen", "ui_tree", "audio_waveform"),
+        ("mouse", "keyboard"),
+        makes_accounts=True,
+        switches_network=True,
+        limits_resources=True,
+        gives_gpus=True,
+    )
 
     def __init__(self, setup: RunnerSetup) -> None:
         self._setup = setup

@@ -8,7 +8,7 @@ from pathlib import Path
 from gym_queue.errors import NotSupported, RunnerFailed
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
-from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup
+from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup, Traits
 from gym_queue.runners.display.camera import X11Camera
 from gym_queue.runners.display.viewer import ScreenServers
 from gym_queue.runners.display.x11 import X11Display
@@ -38,6 +38,8 @@ class LocalDesktop:
         RunnerUnavailable: This machine has no bash or no Xvfb.
         NotSupported: The spec asks for an observation that a desktop of this host has not.
     """
+
+    TRAITS = Traits(("rgb_screen", "ui_tree"), ("mouse", "keyboard"))
 
     def __init__(self, setup: RunnerSetup) -> None:
         if "cli_stdout" in setup.spec.observation_types:

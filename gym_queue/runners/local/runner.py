@@ -8,7 +8,7 @@ from pathlib import Path
 from gym_queue.errors import NotSupported, RunnerFailed
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
-from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup
+from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup, Traits
 from gym_queue.runners.homecheckpoints import restore_home, save_home
 from gym_queue.runners.hostexec import HostExec, clean_environment, find_bash
 from gym_queue.runners.hostfiles import HostHome
@@ -47,6 +47,8 @@ class LocalRunner:
     Raises:
         RunnerUnavailable: This machine has no bash.
     """
+
+    TRAITS = Traits(("rgb_screen", "cli_stdout"), ("mouse", "keyboard"))
 
     def __init__(self, setup: RunnerSetup) -> None:
         self._setup = setup

@@ -94,7 +94,7 @@ def _try_open(device: str) -> KvmReport | None:
         remedy = "switch on VT-x, AMD-V or nested virtualization, then modprobe kvm_intel or kvm_amd"
         return _report(device, KvmState.ABSENT, f"there is no {device}", remedy)
     except PermissionError:
-        remedy = "sudo usermod -aG kvm $USER, then log in again"
+        remedy = "sudo usermod -aG kvm $USER && newgrp kvm"
         return _report(device, KvmState.DENIED, f"permission denied on {device}", remedy)
     except OSError as error:
         return _report(device, KvmState.FAILED, f"{device} does not open: {error.strerror}", _NESTED)

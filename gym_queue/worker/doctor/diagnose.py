@@ -12,6 +12,7 @@ import psutil
 from gym_queue.names import RUNNERS
 from gym_queue.worker.doctor import acceleration, tools
 from gym_queue.worker.doctor.dockerd import docker_daemon
+from gym_queue.worker.doctor.extras import extras
 from gym_queue.worker.doctor.gather import gather
 from gym_queue.worker.doctor.host import Platform, this_platform
 from gym_queue.worker.doctor.kvm import DEVICE
@@ -87,6 +88,7 @@ def diagnose(
         memory_bytes=psutil.virtual_memory().total,
         kvm=_as_kvm(found[KVM]) if KVM in found else None,
         runners=tuple(judge(name, here, found, implemented) for name in asked),
+        extras=extras(here) if runners is None else (),
     )
 
 
@@ -113,7 +115,15 @@ def judge(
         remedy = remedy or lacking.remedy
     details = {key: value for finding in findings for key, value in finding.details.items()}
     ready = not missing and runner in implemented
-    return RunnerReport(name=runner, ready=ready, reason=reason, remedy=remedy, details=details)
+    return RunnerReport(
+        name=runner,
+        ready=ready,
+        reason=reason,
+        remedy=remedy,
+        details=details,
+        missing=tuple(missing),
+        implemented=runner in implemented,
+    )
 
 
 def judge_unprobed(runner: str, implemented: Collection[str]) -> RunnerReport:
@@ -123,7 +133,11 @@ def judge_unprobed(runner: str, implemented: Collection[str]) -> RunnerReport:
     others = ", ".join(name for name in RUNNERS if name in implemented and name != "fake")
     remedy = f"use a runner that this version has: {others}" if others else None
     return RunnerReport(
-        name=runner, ready=False, reason=f"this version has no {runner} runner yet", remedy=remedy
+        name=runner,
+        ready=False,
+        reason=f"this version has no {runner} runner yet",
+        remedy=remedy,
+        implemented=False,
     )
 
 

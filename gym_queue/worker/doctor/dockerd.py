@@ -94,11 +94,13 @@ def no_answer(here: Platform, host: str, error: OSError) -> Finding:
     """
     details = {"docker_host": host, "docker_error": str(error)}
     if isinstance(error, PermissionError):
-        remedy = "sudo usermod -aG docker $USER, then log in again"
+        remedy = "sudo usermod -aG docker $USER && newgrp docker"
         reason = f"permission denied on the Docker daemon's socket {host}"
         return Finding(ok=False, reason=reason, remedy=remedy, details=details)
     if shutil.which("docker") is None and host == _DEFAULT_HOST:
-        remedy = here.install(apt="docker.io", brew="--cask docker", otherwise="install Docker")
+        remedy = here.install(
+            apt="docker.io", dnf="moby-engine", brew="--cask docker", otherwise="install Docker"
+        )
         return Finding(ok=False, reason="Docker is not installed", remedy=remedy, details=details)
     by_system = {"Linux": "sudo systemctl start docker", "Darwin": "start Docker Desktop"}
     remedy = f"{by_system.get(here.system, 'start it')}, or set DOCKER_HOST to a daemon that runs"

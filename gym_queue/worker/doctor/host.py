@@ -6,6 +6,7 @@ import platform
 from dataclasses import dataclass
 
 APT_FAMILY = frozenset({"debian", "ubuntu"})
+DNF_FAMILY = frozenset({"fedora", "rhel", "centos"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,14 @@ class Platform:
     distributions: frozenset[str] = frozenset()
     """A Linux distribution's own id and those it is like."""
 
-    def install(self, *, apt: str | None = None, brew: str | None = None, otherwise: str) -> str:
+    def install(
+        self, *, apt: str | None = None, dnf: str | None = None, brew: str | None = None, otherwise: str
+    ) -> str:
         """Return how to install something: this platform's command when there is one, else ``otherwise``."""
         if apt and self.distributions & APT_FAMILY:
             return f"sudo apt-get install -y {apt}"
+        if dnf and self.distributions & DNF_FAMILY:
+            return f"sudo dnf install -y {dnf}"
         if brew and self.system == "Darwin":
             return f"brew install {brew}"
         return otherwise

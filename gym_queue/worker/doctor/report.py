@@ -49,6 +49,18 @@ class RunnerReport(BaseModel):
     reason: str
     remedy: str | None = None
     details: dict[str, str] = {}
+    missing: tuple[Finding, ...] = ()
+    """What it lacks of the host, each with its own remedy."""
+    implemented: bool = True
+    """Whether this version has it."""
+
+
+class ExtraReport(Finding):
+    """Something that no runner needs, and that makes more possible."""
+
+    name: str
+    purpose: str
+    """What it is for."""
 
 
 class HostReport(BaseModel):
@@ -64,6 +76,7 @@ class HostReport(BaseModel):
     kvm: KvmReport | None
     """None when no runner asked about needs it."""
     runners: tuple[RunnerReport, ...]
+    extras: tuple[ExtraReport, ...] = ()
 
     @property
     def ready(self) -> tuple[str, ...]:

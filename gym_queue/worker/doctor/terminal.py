@@ -20,7 +20,7 @@ _ANSWER = b"answer:ping"
 def terminal(here: Platform, timeout_s: float) -> Finding:
     """Open a pty, run bash on it, type a line, and wait for bash's answer to it."""
     limit_s = min(ANSWER_S, timeout_s)
-    bash = here.install(apt="bash", brew="bash", otherwise="install bash")
+    bash = here.install(apt="bash", dnf="bash", brew="bash", otherwise="install bash")
     try:
         screen, typed = _ask_bash(limit_s)
     except FileNotFoundError:

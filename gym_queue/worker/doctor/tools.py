@@ -46,19 +46,25 @@ def qemu_system(here: Platform, timeout_s: float) -> Finding:
     """The machine emulator for this host's architecture."""
     target, package = ("aarch64", "arm") if here.machine in _ARM else ("x86_64", "x86")
     program = f"qemu-system-{target}"
-    remedy = here.install(apt=f"qemu-system-{package}", brew="qemu", otherwise=f"install QEMU with {program}")
+    remedy = here.install(
+        apt=f"qemu-system-{package}",
+        dnf=f"qemu-system-{target}",
+        brew="qemu",
+        otherwise=f"install QEMU with {program}",
+    )
     return version(program, "--version", remedy=remedy, timeout_s=timeout_s)
 
 
 def qemu_img(here: Platform, timeout_s: float) -> Finding:
     """The tool that makes disk overlays."""
-    remedy = here.install(apt="qemu-utils", brew="qemu", otherwise="install QEMU's qemu-img")
+    remedy = here.install(apt="qemu-utils", dnf="qemu-img", brew="qemu", otherwise="install QEMU's qemu-img")
     return version("qemu-img", "--version", remedy=remedy, timeout_s=timeout_s)
 
 
 def apptainer(here: Platform, timeout_s: float) -> Finding:
     """Apptainer itself."""
-    remedy = "install Apptainer as https://apptainer.org/docs/admin/main/installation.html says"
+    page = "https://apptainer.org/docs/admin/main/installation.html"
+    remedy = here.install(dnf="apptainer", otherwise=f"install Apptainer as {page} says")
     if here.system != "Linux":
         remedy = "use a Linux host: Apptainer runs nowhere else"
     return version("apptainer", "--version", remedy=remedy, timeout_s=timeout_s)
@@ -89,9 +95,11 @@ def _allow_user_namespaces() -> str:
 
 def android_sdk(here: Platform, timeout_s: float) -> Finding:
     """The folder of the Android SDK."""
-    del here, timeout_s  # one look at a folder
+    del timeout_s  # one look at a folder
     folder = _sdk_folder()
     remedy = "install the Android command-line tools and set ANDROID_HOME to the SDK's folder"
+    if here.system == "Darwin":
+        remedy = "brew install --cask android-commandlinetools, then set ANDROID_HOME to the SDK's folder"
     if folder is None:
         return Finding(ok=False, reason="ANDROID_HOME is not set", remedy=remedy)
     if not folder.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from gym_queue.benchmark.agents.base import Agent, AgentTask
 from gym_queue.benchmark.agents.registry import find_agent
+from gym_queue.benchmark.nursery import Nursery
 from gym_queue.protocol.observations import Screen
 from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.task import TaskSpec
@@ -19,6 +21,22 @@ from gym_queue.specs.task import TaskSpec
 from .modelapis import KEY, ModelServer
 
 MODELS = {"ClaudeAgent": "claude-opus-5-5", "OpenAIAgent": "gpt-6-sol"}
+
+
+@pytest.fixture(scope="package")
+def nursery() -> Iterator[Nursery]:
+    """Return what whole runs take their processes from: both vendors' packages are imported there once."""
+    agents = ("claude", "openai_agent")
+    made = Nursery(
+        [
+            "gym_queue.env.local",
+            *(f"gym_queue.benchmark.agents.{name}" for name in agents),
+            "anthropic",
+            "openai",
+        ]
+    )
+    yield made
+    made.stop()
 
 
 @pytest.fixture
@@ -32,6 +50,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
     made.close()
 
 
+@cache
+def picture(size: tuple[int, int]) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", size, (10, 20, 30)).save(data, "PNG")
+    return data.getvalue()
+
+
 class Stage:
     """An agent at a task, before a screen of any size."""
 
@@ -41,7 +66,8 @@ class Stage:
         self.resolution = (1280, 720)
 
     def options(self, name: str, **options: Any) -> dict[str, Any]:
-        return {"base_url": self._url, "model": MODELS[name], "max_retries": 2, **options}
+        known = {"base_url": self._url, "model": MODELS[name], "max_retries": 2, "api_key": KEY}
+        return {**known, **options}
 
     def agent(self, name: str = "ClaudeAgent", **options: Any) -> Any:
         agent: Any = find_agent(name, self.options(name, **options))()
@@ -57,9 +83,9 @@ class Stage:
 
     def look(self, text: str | None = None) -> dict[str, Any]:
         """Return an observation."""
-        data = io.BytesIO()
-        Image.new("RGB", self.resolution, (10, 20, 30)).save(data, "PNG")
-        screen = Screen({"path": "f.png", "resolution": list(self.resolution), "png": data.getvalue()})
+        screen = Screen(
+            {"path": "f.png", "resolution": list(self.resolution), "png": picture(self.resolution)}
+        )
         return {"screen": screen} | ({"cli_stdout": {"text": text}} if text else {})
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +27,19 @@ class Played:
 
 
 @dataclass
+class Streamed:
+    """One answer of the API that comes in pieces."""
+
+    pieces: Sequence[bytes]
+    is_broken: bool = False
+    """The connection breaks off after the last piece."""
+    gap_s: float = 0.0
+    """Between two pieces."""
+    silence: threading.Event | None = None
+    """Nothing more comes after the last piece until this is set."""
+
+
+@dataclass
 class Received:
     """One request that came."""
 
@@ -38,7 +52,7 @@ class ModelServer:
     """Answers each request with the next of its script; whatever comes after gets the last again."""
 
     def __init__(self) -> None:
-        self.script: list[Played] = []
+        self.script: list[Played | Streamed] = []
         self.received: list[Received] = []
         self._lock = threading.Lock()
         outer = self
@@ -48,6 +62,12 @@ class ModelServer:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 played = outer.next(Received(self.path, headers, body))
+                if isinstance(played, Streamed):
+                    self._stream(played)
+                else:
+                    self._answer(played)
+
+            def _answer(self, played: Played) -> None:
                 raw = played.body if isinstance(played.body, bytes) else json.dumps(played.body).encode()
                 self.send_response(played.status)
                 for name, value in {"Content-Type": "application/json", **played.headers}.items():
@@ -55,6 +75,20 @@ class ModelServer:
                 self.send_header("Content-Length", str(len(raw)))
                 self.end_headers()
                 self.wfile.write(raw)
+
+            def _stream(self, played: Streamed) -> None:
+                self.protocol_version, self.close_connection = "HTTP/1.1", True
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for piece in played.pieces:
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                    time.sleep(played.gap_s)
+                if played.silence is not None:
+                    played.silence.wait(30)
+                if not played.is_broken:
+                    self.wfile.write(b"0\r\n\r\n")
 
             def log_message(self, *args: object) -> None:
                 """Say nothing."""
@@ -66,10 +100,10 @@ class ModelServer:
         self._thread.start()
 
     def play(self, *answers: Any) -> None:
-        """Set the script; what is not Played is the body of a 200."""
-        self.script = [each if isinstance(each, Played) else Played(each) for each in answers]
+        """Set the script; what is neither Played nor Streamed is the body of a 200."""
+        self.script = [each if isinstance(each, Played | Streamed) else Played(each) for each in answers]
 
-    def next(self, received: Received) -> Played:
+    def next(self, received: Received) -> Played | Streamed:
         with self._lock:
             self.received.append(received)
             return self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -121,7 +155,7 @@ def response(
     """Return a response of OpenAI's Responses API."""
     usage = {
         "input_tokens": 20,
-        "input_tokens_details": {"cached_tokens": 8},
+        "input_tokens_details": {"cached_tokens": 8, "cache_write_tokens": 3},
         "output_tokens": 4,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": 24,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import socket
 from pathlib import Path
 
@@ -24,7 +25,7 @@ DONE = {"ClaudeAgent": message(text("Done.")), "OpenAIAgent": response(said("Don
 
 
 def failed(status: int, words: str, **headers: str) -> Played:
-    error = {"type": "some_error", "message": words, "code": "some_code"}
+    error = {"type": "some_error", "message": words, "code": None}
     return Played({"type": "error", "error": error}, status, {**AT_ONCE, **headers})
 
 
@@ -59,7 +60,7 @@ def test_a_failure_says_whether_a_later_try_may_help(server, stage, name, status
     assert type(raised.value) is kind
     assert len(server.received) == tries
     assert KEY not in str(raised.value)
-    assert str(status) in str(raised.value)
+    assert f"({status}: some_error: {words.replace(KEY, '***')})" in str(raised.value)
 
 
 @BOTH
@@ -88,7 +89,9 @@ def test_a_missing_key_or_model_is_said_before_a_run(monkeypatch, name):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(RequestInvalid, match=r"set (ANTHROPIC|OPENAI)_API_KEY, or give the option api_key"):
         find_agent(name, {"model": "m"})
-    with pytest.raises(RequestInvalid, match=f"the agent {name}: option model: Field required"):
+    with pytest.raises(
+        RequestInvalid, match=rf"the agent {name}: option model \(text, required\): Field required"
+    ):
         find_agent(name, {})
     factory = find_agent(name, {"model": "m", "api_key": KEY})
     assert KEY not in str(factory.options.model_dump(mode="json"))
@@ -96,9 +99,83 @@ def test_a_missing_key_or_model_is_said_before_a_run(monkeypatch, name):
 
 @BOTH
 def test_a_missing_package_is_said_before_a_run(monkeypatch, name):
-    monkeypatch.setattr("gym_queue.benchmark.agents.modelapi.find_spec", lambda package: None)
+    monkeypatch.setattr("gym_queue.benchmark.agents.vendor.find_spec", lambda package: None)
     with pytest.raises(RequestInvalid, match=r"not installed: pip install 'gym-queue\[agents\]'"):
         find_agent(name, {"model": "m", "api_key": KEY})
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"model": ""}, r"option model \(text, required\): .*at least 1 character"),
+        ({"base_url": "nonsense"}, "option base_url .*it must be a URL such as"),
+        ({"base_url": "ftp://here/v1"}, "it must be a URL such as"),
+        ({"base_url": "http://[::1"}, "option base_url .*Invalid IPv6 URL"),
+        ({"base_url": f"http://me:{KEY}@here"}, "it must hold no user or password: give api_key"),
+        ({"api_key": " "}, "there is no key for the model's API"),
+        ({"api_key": f"{KEY}\nX-Evil: 1"}, "has characters that no key has"),
+        ({"api_key": f"{KEY}ü"}, "has characters that no key has"),
+        ({"max_tokens": "0"}, r"option max_tokens \(number, default 8192\): .*greater than or equal to 1"),
+        ({"temperature": "hot"}, "option temperature .*valid number"),
+        ({"timeout_s": "inf"}, "option timeout_s .*finite"),
+        ({"stream": "perhaps"}, r"option stream \(yes/no, default none\)"),
+        ({"input_price": "-1", "output_price": "1"}, "option input_price .*greater than or equal to 0"),
+        ({"input_price": "1"}, "do not go together: input_price and output_price go together"),
+        ({"cache_read_price": "1"}, "cache prices go with input_price and output_price"),
+        ({"modle": "m"}, "has no option 'modle'; its options are model, base_url"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence_before_a_run_and_shows_no_key(name, options, why):
+    with pytest.raises(RequestInvalid, match=why) as raised:
+        find_agent(name, {"model": "m", "api_key": KEY, **options})
+    assert KEY not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "answers"),
+    [
+        ("ClaudeAgent", {}, [message(member("t", "fly")), message(text("Hm"), reason="max_tokens")]),
+        ("OpenAIAgent", {}, [response(computer_call("c", {"type": "fly"})), response(status="incomplete")]),
+        (
+            "OpenAIAgent",
+            {"mode": "chat"},
+            [completion('{"fly": 1}'), completion(""), completion(None, ("a", "fly", {}))],
+        ),
+    ],
+)
+def test_nonsense_is_corrected_so_often_and_then_the_agent_has_failed(server, stage, name, mode, answers):
+    server.play(*answers, *answers)
+    agent = stage.agent(name, max_corrections=3, **mode)
+    for step in range(4):
+        assert not agent.act(stage.look(), step=step).done
+    with pytest.raises(
+        AgentFailed, match=r"gave 4 answers in a row .*\(the last: .*max_corrections allows for 3"
+    ):
+        agent.act(stage.look(), step=4)
+    assert len(server.received) == 4
+
+
+def test_answers_between_which_something_is_done_are_not_in_a_row(server, stage):
+    good, bad = message(member("t", "wait", duration=0)), message(member("t", "fly"))
+    server.play(bad, good, bad, good, bad, good, DONE["ClaudeAgent"])
+    agent = stage.agent(max_corrections=1)
+    assert [agent.act(stage.look(), step=step).done for step in range(7)] == [False] * 6 + [True]
+
+
+@BOTH
+def test_the_key_goes_to_the_api_and_into_no_log(server, stage, caplog, name):
+    server.play(failed(429, f"slow down, {KEY}"), failed(401, f"Incorrect API key provided: {KEY}"))
+    with caplog.at_level(logging.DEBUG), pytest.raises(ModelDenied):
+        stage.agent(name).act(stage.look(), step=0)
+    assert all(any(KEY in value for value in received.headers.values()) for received in server.received)
+    assert KEY not in caplog.text
+
+
+def holding(word: str, folder: Path) -> list[Path]:
+    """Return the files that hold a word."""
+    return [path for path in folder.rglob("*") if path.is_file() and word.encode() in path.read_bytes()]
 
 
 def solution(task: str) -> list[str]:
@@ -128,15 +205,16 @@ def played(kind: str, lines: list[str]) -> list[dict]:
         ("chat", "OpenAIAgent", completion("Done.")),
     ],
 )
-def test_a_whole_task_is_solved_through_the_api(server, stage, kind, name, done, tmp_path: Path):
+def test_a_whole_task_is_solved_through_the_api(server, stage, nursery, kind, name, done, tmp_path: Path):
     lines = solution("archive")
     server.play(*played(kind, lines), done)
-    options = stage.options(name, api_key=KEY) | ({"mode": kind} if name == "OpenAIAgent" else {})
+    prices = {"input_price": 3, "output_price": 15}
+    options = stage.options(name, **prices) | ({"mode": kind} if name == "OpenAIAgent" else {})
     config = BenchmarkConfig(
         env="terminal_env", task="archive", agent=name, agent_args=options, output=tmp_path / "out"
     )
     console = Console(file=io.StringIO())
-    results = run_benchmark(config, console, progress_console=console)
+    results = run_benchmark(config, console, progress_console=console, nursery=nursery)
     (attempt,) = results.attempts
     assert (attempt.outcome.value, attempt.error) == ("passed", None)
     assert attempt.steps == len(lines) + 2
@@ -144,10 +222,11 @@ def test_a_whole_task_is_solved_through_the_api(server, stage, kind, name, done,
     assert attempt.usage["output_tokens"] > 0
     assert "not a key of a terminal" in str(server.bodies[1])
     assert "photos" in str(server.bodies[-1]), "the terminal's text goes along with its picture"
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    assert attempt.usage["cost_usd"] > 0
+    assert holding(KEY, tmp_path) == []
 
 
-def test_a_try_that_an_overloaded_model_lost_is_run_again(server, stage):
+def test_a_try_that_an_overloaded_model_lost_is_run_again(server, stage, nursery):
     lines = solution("archive")
     config = BenchmarkConfig(
         env="terminal_env",
@@ -158,24 +237,26 @@ def test_a_try_that_an_overloaded_model_lost_is_run_again(server, stage):
     )
     console = Console(file=io.StringIO())
     server.play(failed(529, "Overloaded"), *played("claude", lines), DONE["ClaudeAgent"])
-    (attempt,) = run_benchmark(config, console, progress_console=console).attempts
+    (attempt,) = run_benchmark(config, console, progress_console=console, nursery=nursery).attempts
     assert attempt.outcome.value == "passed"
     assert [error.code for error in attempt.lost] == ["model_unreachable"]
 
 
 def test_a_run_that_a_denied_key_stopped_keeps_what_it_has_and_goes_on_when_resumed(
-    server, stage, tmp_path: Path
+    server, stage, nursery, tmp_path: Path
 ):
     def config(**more: object) -> BenchmarkConfig:
-        agent = {"agent": "ClaudeAgent", "agent_args": stage.options("ClaudeAgent", api_key=KEY)}
+        agent = {"agent": "ClaudeAgent", "agent_args": stage.options("ClaudeAgent")}
         return BenchmarkConfig(env="terminal_env", output=tmp_path / "out", max_tasks=3, **agent, **more)
 
     console = Console(file=io.StringIO())
-    server.play(DONE["ClaudeAgent"], failed(401, "invalid x-api-key"))
+    spent = failed(429, f"insufficient_quota of {KEY}")
+    server.play(DONE["ClaudeAgent"], message(member("t", "wait", duration=0)), spent)
     with pytest.raises(ModelDenied, match="ANTHROPIC_API_KEY"):
-        run_benchmark(config(), console, progress_console=console)
-    assert len(server.received) == 2
+        run_benchmark(config(), console, progress_console=console, nursery=nursery)
+    assert len(server.received) == 2 + 3, "a limit is asked again, twice here, before it is taken for good"
     server.play(DONE["ClaudeAgent"])
-    results = run_benchmark(config(resume=True), console, progress_console=console)
+    results = run_benchmark(config(resume=True), console, progress_console=console, nursery=nursery)
     assert [attempt.outcome.value for attempt in results.attempts] == ["failed"] * 3
-    assert len(server.received) == 4
+    assert len(server.received) == 5 + 2
+    assert holding(KEY, tmp_path) == []

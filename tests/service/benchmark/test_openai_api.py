@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gym_queue.benchmark.agents.history import OLD_SCREEN
-from gym_queue.errors import ActionInvalid, AgentFailed, BadReply
+from gym_queue.errors import ActionInvalid, AgentFailed, BadReply, ModelUnreachable
 
 from .modelapis import completion, computer_call, response, said, size_of
 
@@ -51,10 +51,13 @@ def test_responses_takes_every_action_of_the_tool(server, stage):
                 {"type": "double_click", "x": 3, "y": 4, "keys": None},
                 {"type": "click", "button": "left", "x": 3, "y": 4, "keys": ["SHIFT"]},
                 {"type": "move", "x": 5, "y": 6},
+                {"type": "drag", "path": [{"x": 1, "y": 1}, {"x": 9, "y": 9}], "keys": ["ALT"]},
                 {"type": "drag", "path": [{"x": 1, "y": 1}, {"x": 2, "y": 2}, {"x": 9, "y": 9}]},
                 {"type": "keypress", "keys": ["CTRL", "S"]},
                 {"type": "type", "text": "hi"},
                 {"type": "scroll", "x": 7, "y": 8, "scroll_x": 0, "scroll_y": 250},
+                {"type": "scroll", "x": 7, "y": 8, "scroll_x": -250, "scroll_y": 0},
+                {"type": "scroll", "x": 7, "y": 8, "scroll_x": 5, "scroll_y": 5},
                 {"type": "wait"},
                 {"type": "screenshot"},
             )
@@ -65,10 +68,18 @@ def test_responses_takes_every_action_of_the_tool(server, stage):
         {"mouse": {"double_click": (3, 4)}},
         {"mouse": {"left_click": (3, 4), "held": ["shift"]}},
         {"mouse": {"move": (5, 6)}},
-        {"mouse": {"left_click_drag": [(1, 1), (9, 9)]}},
+        {"mouse": {"left_click_drag": [(1, 1), (9, 9)], "held": ["alt"]}},
+        {"mouse": {"move": (1, 1)}},
+        {"mouse": {"buttons": {"left_down": True}}},
+        {"mouse": {"move": (2, 2)}},
+        {"mouse": {"move": (9, 9)}},
+        {"mouse": {"buttons": {"left_up": True}}},
         {"keyboard": {"keys": ["ctrl", "S"]}},
         {"keyboard": {"text": "hi"}},
         {"mouse": {"move": (7, 8), "scroll": 2}},
+        {"mouse": {"move": (7, 8), "scroll": -2, "held": ["shift"]}},
+        {"mouse": {"move": (7, 8), "scroll": 1}},
+        {"mouse": {"move": (7, 8), "scroll": 1, "held": ["shift"]}},
         {"action": "wait", "time": 2.0},
     ]
 
@@ -87,9 +98,8 @@ def test_the_preview_model_gets_its_own_tool_and_single_actions(server, stage):
     ("action", "why"),
     [
         ({"type": "click", "button": "left", "x": 1280, "y": 0}, "off the screen"),
-        ({"type": "click", "button": "back", "x": 1, "y": 1}, "no button back"),
+        ({"type": "click", "button": "back", "x": 1, "y": 1}, "no button back: press alt+left"),
         ({"type": "fly"}, "does not match any of the expected tags"),
-        ({"type": "scroll", "x": 1, "y": 1, "scroll_x": 50}, "up and down only"),
         ({"type": "type"}, "text: Field required"),
         (None, "valid dictionary"),
         ("click", "valid dictionary"),
@@ -113,9 +123,9 @@ def test_a_safety_check_is_acknowledged_only_when_an_option_says_so(server, stag
         stage.agent("OpenAIAgent").act(stage.look(), step=0)
     server.play(asked, response(said("ok")))
     agent = stage.agent("OpenAIAgent", acknowledge_safety_checks="true")
-    for step in range(2):
-        agent.act(stage.look(), step=step)
+    notes = [agent.act(stage.look(), step=step).note for step in range(2)]
     assert server.bodies[-1]["input"][0]["acknowledged_safety_checks"] == [CHECK]
+    assert notes == ["(Safety check acknowledged: Look first)", "ok"]
 
 
 def test_a_response_that_was_cut_off_goes_on_and_a_failed_one_is_an_error(server, stage):
@@ -124,9 +134,10 @@ def test_a_response_that_was_cut_off_goes_on_and_a_failed_one_is_an_error(server
     assert not agent.act(stage.look(), step=0).done
     assert agent.act(stage.look(), step=1).done
     assert "cut off" in str(server.bodies[1]["input"])
-    server.play({**response(status="failed"), "error": {"code": "server_error", "message": "Oh no"}})
-    with pytest.raises(AgentFailed, match="Oh no"):
-        stage.agent("OpenAIAgent").act(stage.look(), step=0)
+    for code, kind in (("invalid_prompt", AgentFailed), ("server_error", ModelUnreachable)):
+        server.play({**response(status="failed"), "error": {"code": code, "message": "Oh no"}})
+        with pytest.raises(kind, match="Oh no"):
+            stage.agent("OpenAIAgent").act(stage.look(), step=0)
 
 
 def test_chat_offers_a_function_for_each_action_and_answers_by_id(server, stage):
@@ -160,6 +171,8 @@ def test_chat_offers_a_function_for_each_action_and_answers_by_id(server, stage)
         'I click.\n```json\n{"action": "click", "x": 4, "y": 5}\n```\nThen I look {at it}.',
         'So: [{"name": "click", "arguments": {"x": 4, "y": 5, "button": "left"}}]',
         '{"action": {"type": "click", "x": 4, "y": 5}}',
+        '<think>{"action": "done"}, or not?</think>{"action": "click", "x": 4, "y": 5}',
+        '<tool_call>\n{"name": "click", "arguments": {"x": 4, "y": 5}}\n</tool_call>',
     ],
 )
 def test_chat_reads_actions_that_a_model_wrote_as_text(server, stage, written):
@@ -176,13 +189,15 @@ def test_chat_validates_what_it_read_strictly_and_says_what_is_wrong(server, sta
     server.play(
         completion('{"action": "click", "x": "left", "y": 5}'),
         completion('{"thought": "hm"}'),
+        completion("<think>I wonder.</think>\n"),
         completion('{"action": "done"}'),
     )
     agent = stage.agent("OpenAIAgent", mode="chat")
-    turns = [agent.act(stage.look(), step=step) for step in range(3)]
-    assert [(list(turn.actions), turn.done) for turn in turns] == [([], False), ([], False), ([], True)]
+    turns = [agent.act(stage.look(), step=step) for step in range(4)]
+    assert [(list(turn.actions), turn.done) for turn in turns] == [([], False)] * 3 + [([], True)]
     assert "valid integer" in str(server.bodies[1]["messages"][-1])
     assert "holds no action" in str(server.bodies[2]["messages"])
+    assert "was empty" in str(server.bodies[3]["messages"])
 
 
 def test_chat_keeps_the_last_screenshots_alone(server, stage):
@@ -229,8 +244,9 @@ def test_a_reply_of_another_shape_is_a_bad_reply(server, stage, mode, body):
         stage.agent("OpenAIAgent", mode=mode).act(stage.look(), step=0)
 
 
-def test_tokens_are_counted_by_kind(server, stage):
+def test_tokens_are_counted_by_kind_and_cached_ones_cost_as_read_ones_without_a_price(server, stage):
     server.play(response(said("Done.")))
-    agent = stage.agent("OpenAIAgent")
+    agent = stage.agent("OpenAIAgent", input_price=2, output_price=10)
     agent.act(stage.look(), step=0)
-    assert agent.usage == {"requests": 1, "input_tokens": 12, "output_tokens": 4, "cache_read_tokens": 8}
+    counts = {"input_tokens": 9, "output_tokens": 4, "cache_read_tokens": 8, "cache_write_tokens": 3}
+    assert agent.usage == {"requests": 1, **counts, "cost_usd": pytest.approx((20 * 2 + 4 * 10) / 1e6)}

@@ -48,6 +48,8 @@ def calls_of(env_id):
             *(f"GET /envs/{env_id}/{call}" for call in GETS),
             f"PUT /envs/{env_id}/files?path=x",
             f"GET /envs/{env_id}",
+            *(f"{call} /api/envs/{env_id}/hand" for call in ("GET", "POST")),
+            f"POST /api/envs/{env_id}/hand/next",
         }
     )
 

@@ -116,6 +116,8 @@ class Hooks:
             body["url"] = self._worker_url
             if self._random.random() < LIVE_SHARE:
                 body["worker_id"] = f"another-{next(self._keys)}"  # than the one that lives
+        elif path.endswith("/hand/next"):
+            _shorten(body, "wait_s")
         elif path.endswith("/step"):
             body.setdefault("wait_between_actions", LONGEST_S)
             _shorten(body, "wait_between_actions")

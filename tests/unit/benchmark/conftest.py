@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import pytest
 from rich.console import Console
 
 from gym_queue.benchmark.config import BenchmarkConfig
+from gym_queue.benchmark.nursery import Nursery
 from gym_queue.benchmark.results import Results
 from gym_queue.benchmark.run import run_benchmark
 
-AGENTS = ("Plain", "Raising", "Exiting", "Interrupting", "Meeting", "Stray", "Absent")
+AGENTS = (
+    *("Plain", "Counting", "Raising", "Exiting", "Leaving", "Crashing", "Killed", "Hanging", "Printing"),
+    *("Nonsense", "Corrected", "Denied", "Interrupting", "Meeting", "Stray", "Absent"),
+)
 VERIFIER = """
 def verify(traj, env_info, task_info):
     said = env_info["exec_capture"]("cat answer.txt 2>/dev/null").strip()
@@ -96,17 +101,26 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Bench:
-    """Runs benchmarks of one env folder and keeps what they print."""
+    """Runs benchmarks of one env folder, or of what ``env`` says, and keeps what they print."""
 
-    def __init__(self) -> None:
+    def __init__(self, nursery: Nursery) -> None:
+        self.nursery = nursery
         self.printed, self.progress = io.StringIO(), io.StringIO()
 
-    def __call__(self, folder: Folder, agent: str = "ScriptedAgent", **fields: Any) -> Results:
-        config = BenchmarkConfig(env=str(folder.path), agent=agent, **fields)
-        console = Console(file=self.printed, width=140)
-        return run_benchmark(config, console, progress_console=Console(file=self.progress))
+    def __call__(self, folder: Folder | str, agent: str = "ScriptedAgent", **fields: Any) -> Results:
+        env = folder if isinstance(folder, str) else str(folder.path)
+        config = BenchmarkConfig(env=env, agent=agent, **fields)
+        console, progress = Console(file=self.printed, width=140), Console(file=self.progress)
+        return run_benchmark(config, console, progress_console=progress, nursery=self.nursery)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Give loops to all these tests: each starts in its run's own surroundings."""
+    with Nursery(("gym_queue.env.local", "gym_queue.benchmark.agents.scripted")) as made:
+        yield made
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench(nursery: Nursery) -> Bench:
+    return Bench(nursery)

@@ -11,9 +11,10 @@ from typing import Any
 from PIL import Image
 
 from gym_queue.benchmark.agents.base import AgentTurn
-from gym_queue.benchmark.attempt import Attempt, AttemptError, Outcome
-from gym_queue.benchmark.output import RunFolder, RunInfo, TaskInfo, open_folder
-from gym_queue.benchmark.recorder import Frames
+from gym_queue.benchmark.attempt import Attempt, AttemptError, Key, Outcome
+from gym_queue.benchmark.info import RunInfo, TaskInfo
+from gym_queue.benchmark.output import RunFolder, attempt_folder, open_folder
+from gym_queue.benchmark.recorder import FolderRecorder, Frames
 from gym_queue.protocol.observations import Screen
 
 HOSTILE = "</script><img src=x onerror=\"document.title='taken'\">"
@@ -60,10 +61,11 @@ def write(path: Path, attempts: Sequence[Attempt], run: RunInfo | None = None) -
 
 def play(folder: RunFolder, task: str, turns: Sequence[AgentTurn], frames: Frames = Frames.ALL) -> Path:
     """Record an attempt; return its folder."""
-    with folder.recorder("small", frames, task, 0) as recorder:
+    own = folder.path / attempt_folder(Key("small", task))
+    with FolderRecorder(own, frames) as recorder:
         recorder.reset({"screen": Screen({"png": png()})})
         for step, turn in enumerate(turns):
             told = {"verifier": {"passed": True, "checks": [1]}} if step == len(turns) - 1 else None
             recorder.step(step, turn, {"screen": Screen({"png": png()})}, reward=0.5, info=told)
         recorder.judge({"task_id": task})
-    return folder.path / "attempts" / "small" / task / "0"
+    return own

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from anthropic.types.beta import BetaComputerMemberName
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.responses import ComputerAction
 from PIL import Image
 
 from gym_queue.benchmark.agents.batch import HALTED, Batch, Deed
-from gym_queue.benchmark.agents.claude_tool import version_for
-from gym_queue.benchmark.agents.hand import BadCall, Hand
+from gym_queue.benchmark.agents.claude_tool import TOOLSET, Call, tool_entry, version_for
+from gym_queue.benchmark.agents.claude_tool import translate as claude
+from gym_queue.benchmark.agents.hand import MAX_PATH, BadCall, Hand
 from gym_queue.benchmark.agents.history import trim_images
 from gym_queue.benchmark.agents.images import OffImage, Scale, encode, fit, zoom
+from gym_queue.benchmark.agents.openai_actions import KINDS, name_of
 from gym_queue.benchmark.agents.openai_chat import find_actions
 from gym_queue.protocol.sessions import MAX_ACTIONS
 
 SIDE = st.integers(1, 8000)
 SAME = Scale((100, 100), (100, 100))
+POINT = {"coordinate": [1, 1]}
 
 
 def png_of(image: Image.Image) -> bytes:
@@ -128,6 +133,53 @@ def test_a_batch_never_asks_more_of_one_step_than_a_step_takes():
         sizes.append(len(batch.go_on()))
     assert sizes == [MAX_ACTIONS] * 3
     assert len(batch.answers) == 30
+
+
+CLAUDES: dict[str, dict[str, Any]] = {
+    "key": {"text": "a", "repeat": None},
+    "type": {"text": "a"},
+    "left_click_drag": {"start_coordinate": [1, 1], "coordinate": [2, 2]},
+    "left_mouse_down": {"coordinate": [5, 5]},
+    "scroll": {"scroll_direction": "left", "scroll_amount": 2},
+    "wait": {"duration": 1},
+    "zoom": {"region": [0, 0, 5, 5]},
+}
+"""What the calls of Anthropic's tool that need more than a point are given."""
+
+
+@pytest.mark.parametrize("name", [*get_args(BetaComputerMemberName), "back"])
+def test_every_action_that_anthropics_package_knows_is_done_or_said_to_be_off(name):
+    hand = Hand(SAME)
+    hand.move((1, 1))
+    call = Call("id", name, "computer", CLAUDES.get(name, {} if name.startswith("left_m") else POINT))
+    if name in ("hold_key", "back"):
+        with pytest.raises(BadCall):
+            claude(call, hand)
+        return
+    deed = claude(call, hand)
+    assert deed.actions or deed.is_look or name == "cursor_position"
+
+
+def test_hold_key_which_no_environment_has_is_not_offered():
+    assert tool_entry(TOOLSET, (1, 1))["configs"] == {"hold_key": {"enabled": False}}
+
+
+def test_every_action_that_openais_package_knows_is_known():
+    union, _ = get_args(ComputerAction)
+    theirs = {
+        kind.model_fields["type"].annotation.__args__[0]: set(kind.model_fields) for kind in get_args(union)
+    }
+    ours = {name_of(kind): set(kind.model_fields) for kind in KINDS}
+    assert theirs.keys() == ours.keys()
+    assert all(fields <= ours[name] for name, fields in theirs.items())
+
+
+def test_a_drag_follows_its_path_which_is_thinned_when_it_is_long():
+    hand = Hand(SAME)
+    moves = hand.trace([(x % 100, x % 100) for x in range(1000)])
+    assert len(moves) == MAX_PATH + 2
+    assert moves[0] == {"mouse": {"move": (0, 0)}}
+    assert moves[-2:] == [{"mouse": {"move": (99, 99)}}, {"mouse": {"buttons": {"left_up": True}}}]
 
 
 def test_after_a_failure_nothing_more_of_a_batch_is_done():

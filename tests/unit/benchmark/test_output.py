@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from gym_queue.benchmark.agents.base import AgentTurn
 from gym_queue.benchmark.attempt import Outcome
 from gym_queue.benchmark.output import open_folder, read_attempts, read_run
-from gym_queue.benchmark.recorder import Frames
+from gym_queue.benchmark.recorder import FolderRecorder, Frames
 from gym_queue.benchmark.report.write import write_report
 from gym_queue.benchmark.results import NOT_JUDGED, Results, exit_code
 from gym_queue.errors import OutputFailed, PathNotFound, RequestInvalid
@@ -57,11 +58,10 @@ def test_only_the_frames_asked_for_are_kept(tmp_path, frames, kept):
 
 
 def test_what_the_agent_logs_is_in_its_log(tmp_path):
-    folder = write(tmp_path / "r", [])
-    with folder.recorder("small", Frames.NONE, "a", 0):
+    with FolderRecorder(tmp_path / "own", Frames.NONE):
         logging.getLogger("agents").warning("slow model")
     logging.getLogger("agents").warning("too late")
-    said = (tmp_path / "r/attempts/small/a/0/agent.log").read_text()
+    said = (tmp_path / "own/agent.log").read_text()
     assert "agents: slow model" in said
     assert "late" not in said
 
@@ -90,7 +90,7 @@ def test_resuming_runs_what_is_missing_and_what_was_lost_alone(bench, pair, tmp_
 
 def test_an_interrupted_run_says_how_to_go_on_and_keeps_no_half_attempt(bench, terminal, plugins, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        bench(terminal, "interrupting", output=tmp_path / "r")
+        bench(terminal, "interrupting", agent_args={"pid": os.getpid()}, output=tmp_path / "r")
     assert "0 attempts are kept, 2 are missing" in bench.printed.getvalue()
     assert "same command again with --resume" in bench.printed.getvalue()
     assert read_attempts(tmp_path / "r") == {}
@@ -152,8 +152,8 @@ def test_a_line_that_is_no_attempt_is_named(tmp_path):
 def test_a_folder_without_a_run_and_one_of_a_later_version_are_refused(tmp_path):
     with pytest.raises(PathNotFound, match="holds no run"):
         read_run(tmp_path / "nowhere")
-    open_folder(tmp_path / "r", info(format=2, version="9.0"), resume=False).close()
-    with pytest.raises(RequestInvalid, match=r"format 2, .* use gym-queue 9.0"):
+    open_folder(tmp_path / "r", info(format=3, version="9.0"), resume=False).close()
+    with pytest.raises(RequestInvalid, match=r"format 3, .* use gym-queue 9.0"):
         read_run(tmp_path / "r")
 
 
@@ -165,12 +165,9 @@ def test_the_exit_code_tells_infrastructure_from_tasks(bench, pair):
         assert exit_code(results.model_copy(update={"attempts": (broken,), "tally": tally})) == code
 
 
-def test_what_an_agent_says_it_used_is_kept(bench, folder, plugins, monkeypatch):
-    from .agents import Plain
-
-    monkeypatch.setattr(Plain, "usage", {"input_tokens": 7, "model": "x", "cost_usd": 0.5}, raising=False)
+def test_what_an_agent_says_it_used_is_kept(bench, folder, plugins):
     folder.add_task("a")
-    (done,) = bench(folder, "plain", steps=1).attempts
+    (done,) = bench(folder, "counting", steps=1).attempts
     assert done.outcome is Outcome.FAILED
     assert done.usage == {"input_tokens": 7, "cost_usd": 0.5}
 

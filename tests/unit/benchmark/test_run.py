@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import threading
 
 import pytest
 
@@ -13,6 +15,13 @@ from gym_queue.errors import ConnectionFailed, RequestInvalid
 from gym_queue.runners.processes import find_processes
 
 from .conftest import Bench, Folder
+
+
+def meet_by_two(server: socket.socket, total: int) -> None:
+    """Let callers go on in pairs, when both have come."""
+    for _ in range(total // 2):
+        for waiting in [server.accept()[0] for _ in range(2)]:
+            waiting.close()
 
 
 def outcomes(results: Results) -> dict[str, str]:
@@ -109,7 +118,12 @@ def test_attempts_run_at_once_and_results_come_in_task_order(bench, folder, plug
     for name in ("d", "c", "b", "a"):
         folder.add_task(name)
     folder.write("splits.json", {"mine": ["c", "a", "d", "b"]})
-    results = bench(folder, "meeting", split="mine", parallel=2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        meeting = threading.Thread(target=meet_by_two, args=(server, 4))
+        meeting.start()
+        port = server.getsockname()[1]
+        results = bench(folder, "meeting", split="mine", parallel=2, agent_args={"port": port})
+        meeting.join()
     assert list(outcomes(results)) == ["c", "a", "d", "b"]
     assert results.tally.errors == 0
 
@@ -157,7 +171,13 @@ def test_an_interrupt_closes_what_is_open_and_keeps_what_is_known(bench, termina
     for name in ("right", "wrong"):
         terminal.add_task(name, hooks=hooks)
     with pytest.raises(KeyboardInterrupt):
-        bench(terminal, "interrupting", parallel=2, output=tmp_path / "r.json")
+        bench(
+            terminal,
+            "interrupting",
+            parallel=2,
+            agent_args={"pid": os.getpid()},
+            output=tmp_path / "r.json",
+        )
     results = Results.model_validate_json((tmp_path / "r.json").read_text())
     assert results.is_interrupted
     assert exit_code(results) == 1

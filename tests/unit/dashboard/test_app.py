@@ -112,7 +112,10 @@ async def test_what_acts_is_handed_on_from_its_own_page_or_with_a_bearer(master_
         assert (await browser.post(DRAIN, json=body, headers=elsewhere)).status_code == 401
 
 
-@pytest.mark.parametrize("call", ["workers/drain", "workers/undrain", "envs/e1/close", "envs/e1/vnc_ticket"])
+@pytest.mark.parametrize(
+    "call",
+    ["workers/drain", "workers/undrain", "envs/e1/close", "envs/e1/vnc_ticket", "api/envs/e1/hand"],
+)
 async def test_read_only_it_refuses_what_acts_by_itself(nobodys_url, call):
     async with dashboard_of(nobodys_url, read_only=True) as browser:
         reply = await browser.post(f"/m/0/{call}", headers=ACCESS)
@@ -133,6 +136,7 @@ async def test_without_a_token_asked_no_other_page_acts_in_its_place(master_url)
     [
         *("POST /m/0/envs/create", "POST /m/0/envs/e1/step", "POST /m/0/envs/e1/reset", "POST /m/0/queue"),
         *("POST /m/0/workers/register", "POST /m/0/dashboard/login", "PUT /m/0/envs/e1/files"),
+        "POST /m/0/api/envs/e1/hand/next",
         *("DELETE /m/0/envs/e1", "GET /m/0/metrics", "GET /m/0/openapi.json", "GET /m/0/", "GET /m/0"),
         *("GET /m/1/queue", "GET /m/-1/queue", "GET /m/00001/queue", "GET /m/x/queue", "GET /queue"),
         *("GET /m/0/queue/", "GET /m/0/api/", "GET /m/0/envs//e1", "GET /m/0//queue"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import threading
@@ -18,6 +19,7 @@ from gym_queue.worker.doctor import (
     render,
 )
 from gym_queue.worker.doctor.diagnose import judge, needs
+from gym_queue.worker.doctor.extras import extras
 from gym_queue.worker.doctor.gather import gather
 
 
@@ -32,8 +34,10 @@ def test_every_runner_but_fake_is_judged_and_local_is_ready_here():
 def test_the_report_survives_json():
     report = diagnose(["local"], implemented={"local"})
     shape = json.loads(report.model_dump_json())
-    assert set(shape) == {"hostname", "os", "cpus", "memory_bytes", "kvm", "runners"}
-    assert set(shape["runners"][0]) == {"name", "ready", "reason", "remedy", "details"}
+    assert set(shape) == {"hostname", "os", "cpus", "memory_bytes", "kvm", "runners", "extras"}
+    assert set(shape["runners"][0]) == {
+        *("name", "ready", "reason", "remedy", "details", "missing", "implemented"),
+    }
     assert HostReport.model_validate(shape) == report
 
 
@@ -89,6 +93,32 @@ def test_a_probe_that_hangs_or_raises_is_a_finding_and_its_neighbours_answer(cap
     assert "the probe crash failed" in caplog.text
 
 
+def test_each_thing_that_is_missing_has_its_own_remedy(linux):
+    found = {"terminal": Finding(ok=False, reason="no bash", remedy="sudo apt-get install -y bash")}
+    (missing,) = judge("local", linux, found, {"local"}).missing
+    assert (missing.reason, missing.remedy) == ("no bash", "sudo apt-get install -y bash")
+
+
+def test_what_is_not_in_this_version_is_one_line_unless_it_was_asked_for(linux):
+    report = diagnose(["avf", "fake"], implemented={"fake"})
+    for whole in (False, True):
+        console = Console(file=io.StringIO(), width=200)
+        console.print(render(report, whole=whole))
+        assert isinstance(console.file, io.StringIO)
+        text = console.file.getvalue()
+        assert ("not in this version: avf" in text) is not whole
+        assert ("use a Mac" in text) is whole
+
+
+def test_extras_say_what_they_are_for_and_how_they_are_got_here(linux, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    redis = next(each for each in extras(linux) if each.name == "redis-server")
+    assert (redis.ok, redis.remedy) == (False, "sudo apt-get install -y redis-server")
+    assert "broker" in redis.purpose
+    mac = dataclasses.replace(linux, system="Darwin", distributions=frozenset())
+    assert next(each for each in extras(mac) if each.name == "redis-server").remedy == "brew install redis"
+
+
 def test_a_table_shows_verdicts_reasons_and_remedies_verbatim():
     kvm = KvmReport(ok=False, device="/dev/kvm", state=KvmState.ABSENT, reason="there is no /dev/kvm")
     runners = (
@@ -100,6 +130,7 @@ def test_a_table_shows_verdicts_reasons_and_remedies_verbatim():
     console.print(render(report))
     assert isinstance(console.file, io.StringIO)
     lines = [line.split() for line in console.file.getvalue().splitlines()]
-    assert ["✓", "local", "bash", "answers", "on", "a", "pty"] in lines
-    assert ["✗", "docker", "no", "SDK", "pip", "install", "gym-queue[docker]"] in lines
+    assert ["✓", "local:", "bash", "answers", "on", "a", "pty"] in lines
+    assert ["✗", "docker:", "no", "SDK"] in lines
+    assert ["→", "pip", "install", "gym-queue[docker]"] in lines
     assert ["KVM:", "✗", "there", "is", "no", "/dev/kvm"] in lines

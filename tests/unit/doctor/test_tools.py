@@ -23,7 +23,8 @@ def test_on_arm_the_arm_machine_emulator_is_asked(make_program, linux):
     ("system", "distributions", "remedy"),
     [
         ("Linux", {"debian"}, "sudo apt-get install -y qemu-utils"),
-        ("Linux", {"fedora"}, "install QEMU's qemu-img"),
+        ("Linux", {"fedora"}, "sudo dnf install -y qemu-img"),
+        ("Linux", {"arch"}, "install QEMU's qemu-img"),
         ("Darwin", set(), "brew install qemu"),
     ],
 )

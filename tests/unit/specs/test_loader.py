@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,35 @@ def test_an_env_folder_is_found_from_the_working_folder(
 def test_every_shipped_environment_is_found_by_name_and_loads() -> None:
     for name in loader.shipped_environments():
         assert loader.load_env(loader.resolve_env_dir(name)).id
+
+
+def corpus(root: Path, *names: str) -> list[Path]:
+    folders = [root / "benchmarks" / name for name in names]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "env.json").write_text(json.dumps(ENV))
+    return folders
+
+
+@pytest.mark.parametrize("name", ["moodle_env", "moodle"])
+def test_a_corpus_of_the_working_folder_is_searched_by_short_names(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = corpus(tmp_path, "cua/environments/moodle_env", "cua/environments/zotero")
+    monkeypatch.chdir(tmp_path)
+    assert loader.resolve_env_dir(name) == folders[0]
+    assert loader.resolve_env_dir("zotero") == folders[1]
+    assert loader.corpus_environments() == folders
+    assert loader.resolve_env_dir("terminal").name == "terminal_env"
+    with pytest.raises(SpecNotFound, match="did you mean moodle_env"):
+        loader.resolve_env_dir("moodel_env")
+
+
+def test_a_name_that_two_corpora_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus(tmp_path, "a/environments/moodle_env", "b/environments/moodle_env")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecNotFound, match=r"benchmarks/a/environments/moodle_env and benchmarks/b"):
+        loader.resolve_env_dir("moodle")
 
 
 @pytest.mark.parametrize("name", ["", "no_such_env", "~nobody/env", "e" * 300, "../..", "a\0b"])

@@ -5,7 +5,7 @@ function showAttempt(report, at, { onClose, onMove }) {
   const attempt = report.attempts[at];
   const source = document.getElementById(`steps-${at}`);
   const steps = source ? JSON.parse(source.textContent) : [];
-  const title = attemptName(attempt.task_id, attempt.repeat);
+  const title = attemptName(attempt);
   sheet.replaceChildren(
     h("div", { class: "sheet" },
       h("div", { class: "bar" },
@@ -28,10 +28,11 @@ function showAttempt(report, at, { onClose, onMove }) {
 
 function facts(attempt) {
   const known = {
-    score: attempt.score, reward: attempt.reward, steps: attempt.steps, time: seconds(attempt.seconds),
+    score: attempt.score, reward: attempt.reward, steps: attempt.steps, refused: attempt.refused || null, time: seconds(attempt.seconds),
     tokens: attempt.tokens && number(attempt.tokens, 0), cost: attempt.cost_usd && dollars(attempt.cost_usd),
     ended: attempt.reason, seed: attempt.seed, environment: attempt.env_id, worker: attempt.worker_id,
     difficulty: attempt.difficulty, tags: attempt.tags.join(", "),
+    ...Object.fromEntries(Object.entries(attempt.timings ?? {}).map(([name, spent]) => [name, brief(spent)])),
   };
   const shown = Object.entries(known).filter(([, value]) => value !== null && value !== undefined && value !== "");
   return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))));
@@ -76,7 +77,7 @@ function player(attempt, steps) {
 function item(step, index, steps, onclick) {
   const isEnd = index === steps.length - 1 && !step.actions.length && index > 0;
   const words = isEnd ? "the end" : step.actions.map(wordsOf).join("; ") || "no action";
-  return h("li", {}, h("button", { type: "button", onclick }, `${index + 1}. ${words}`, step.note && h("span", { class: "note" }, step.note)));
+  return h("li", {}, h("button", { type: "button", onclick }, `${index + 1}. ${words}`, step.refused && h("span", { class: "note refused" }, `refused: ${step.refused}`), step.note && h("span", { class: "note" }, step.note)));
 }
 
 function showFrame(stage, folder, step) {

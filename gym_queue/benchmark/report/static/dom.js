@@ -25,8 +25,9 @@ const percent = (share, digits = 1) => (share === null ? "–" : `${(100 * share
 const number = (value, digits = 1) =>
   value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumFractionDigits: digits });
 const seconds = (value) => (value >= 600 ? `${number(value / 60)} min` : `${number(value)} s`);
+const brief = (value) => (value < 1 ? `${number(1000 * value, 0)} ms` : seconds(value));
 const dollars = (value) => (value === null || value === undefined ? "–" : `$${value.toFixed(value < 1 ? 4 : 2)}`);
-const attemptName = (task, repeat) => (repeat ? `${task} #${repeat + 1}` : task);
+const attemptName = ({ task_id, repeat }) => (repeat ? `${task_id} #${repeat + 1}` : task_id);
 const fileLink = (folder, name) => [...folder.split("/"), ...name.split("/")].map(encodeURIComponent).join("/");
 
 const KINDS = { passed: "✓ passed", failed: "✗ failed", agent: "! agent broke", lost: "⚠ not scored" };

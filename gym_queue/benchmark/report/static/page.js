@@ -6,10 +6,13 @@ const config = report.run.config;
 function head() {
   const agent = [config.agent, config.model].filter(Boolean).join(" · ");
   const when = report.run.started_at.replace("T", " ").replace(/\.\d+/, "").replace(/Z|\+00:00$/, " UTC");
-  const about = `${report.run.env_id} ${report.run.env_version}; ${report.run.tasks.length} tasks × ${report.run.seeds.length}, seed ${config.seed}; started ${when}; gym-queue ${report.run.version}`;
-  document.title = `${config.env}: ${agent}`;
+  const envs = report.run.envs.map((each) => `${each.env_id} ${each.env_version}`);
+  const which = envs.length > 3 ? `${envs.length} environments` : envs.join(", ");
+  const about = `${which}; ${report.run.tasks.length} tasks × ${report.run.seeds.length}, seed ${config.seed}; started ${when}; gym-queue ${report.run.version}`;
+  const name = config.exp_name ?? config.env;
+  document.title = `${name}: ${agent}`;
   const theme = h("button", { type: "button", class: "theme", onclick: turnTheme }, "Light / dark");
-  return h("header", { class: "head" }, h("div", {}, h("h1", {}, config.env, " – ", agent), h("p", { class: "soft" }, about)), theme);
+  return h("header", { class: "head" }, h("div", {}, h("h1", {}, name, " – ", agent), h("p", { class: "soft" }, about)), theme);
 }
 
 function turnTheme() {
@@ -29,7 +32,7 @@ function tiles() {
     tile("pass rate", percent(total.rate), `${total.passed} of ${total.scored}; 95 %: ${percent(total.interval.low)} to ${percent(total.interval.high)}`),
     known(means.score) && tile("mean score", number(means.score), "of 100"),
     tile("not scored", number(total.not_scored), `${sums.lost_tries} tries lost to the infrastructure`),
-    known(means.steps) && tile("mean steps", number(means.steps), `${number(sums.steps)} in all`),
+    known(means.steps) && tile("mean steps", number(means.steps), `${number(sums.steps)} in all${sums.refused ? `, ${sums.refused} refused` : ""}`),
     known(means.seconds) && tile("mean time", seconds(means.seconds), `${seconds(sums.seconds)} in all`),
     known(sums.tokens) && tile("tokens", number(sums.tokens, 0), known(means.tokens) && `${number(means.tokens, 0)} an attempt`),
     known(sums.cost_usd) && tile("cost", dollars(sums.cost_usd), known(means.cost_usd) && `${dollars(means.cost_usd)} an attempt`),
@@ -58,6 +61,19 @@ function passAtK() {
     h("p", { class: "soft" }, "Unbiased estimate, 1 − C(n−c, k) / C(n, k), mean over tasks (Chen et al., arXiv:2107.03374)."));
 }
 
+const PHASES = {
+  starting: "the agent's start", creating: "waiting for a slot, and the environment's start", resetting: "reset", acting: "the agent's turns",
+  stepping: "the environment's steps, and the verifier", closing: "close", other: "the benchmark itself",
+};
+
+function time() {
+  if (!report.time.length) return null;
+  const rows = report.time.map((part) => h("tr", {}, h("th", { scope: "row" }, PHASES[part.name] ?? part.name),
+    h("td", { class: "num" }, seconds(part.seconds)), h("td", { class: "num" }, percent(part.share)), h("td", { class: "num" }, brief(part.median))));
+  const names = ["", "in all", "share", "median"].map((name) => h("th", { scope: "col", class: name && "num" }, name));
+  return h("section", {}, h("h2", {}, "Time"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Time" }, h("table", {}, h("thead", {}, h("tr", {}, names)), h("tbody", {}, rows))));
+}
+
 function failures(places, onOpen) {
   if (!report.failures.length) return null;
   const rows = report.failures.map((group) => h("tr", {},
@@ -71,9 +87,11 @@ function failures(places, onOpen) {
 }
 
 function whose(keys, places, onOpen) {
-  const links = keys.slice(0, 5).map(([task, repeat]) => h("button", { class: "link", type: "button", onclick: () => onOpen(places.get(`${repeat}/${task}`)) }, attemptName(task, repeat)));
+  const links = keys.slice(0, 5).map((key) => places.get(key.join("/"))).map((at) => h("button", { class: "link", type: "button", onclick: () => onOpen(at) }, fullName(report.attempts[at])));
   return h("div", { class: "keys" }, links, keys.length > 5 && h("span", { class: "soft" }, `and ${keys.length - 5} more`));
 }
+
+const fullName = (attempt) => (report.run.envs.length > 1 ? `${attempt.env}/${attemptName(attempt)}` : attemptName(attempt));
 
 function open(at) {
   const move = (step) => {
@@ -84,7 +102,7 @@ function open(at) {
   showAttempt(report, at, { onClose: () => history.replaceState(null, "", "#"), onMove: move });
 }
 
-const places = new Map(report.attempts.map((attempt, at) => [`${attempt.repeat}/${attempt.task_id}`, at]));
+const places = new Map(report.attempts.map((attempt, at) => [`${attempt.env}/${attempt.task_id}/${attempt.repeat}`, at]));
 const table = attemptTable(report, open);
 const parts = [
   head(),
@@ -93,6 +111,7 @@ const parts = [
   h("div", { class: "rates" }, rates("By environment", report.by_env), rates("By difficulty", report.by_difficulty), rates("By tag", report.by_tag), passAtK()),
   h("p", { class: "soft" }, "Intervals are Wilson's, 95 %, and take attempts to be independent: repeats of one task are less so. Attempts that the infrastructure or a task itself broke are in no rate."),
   failures(places, open),
+  time(),
   table.element,
 ];
 page.replaceChildren(...parts.filter(Boolean));

@@ -51,6 +51,7 @@ function columnsOf(attempts) {
   const plain = (name, key, text = (value) => number(value)) => ({ name, class: "num", key: (each) => each[key], cell: (each) => text(each[key]) });
   return [
     { name: "task", class: "name", key: (each) => each.task_id },
+    new Set(attempts.map((each) => each.env)).size > 1 && { name: "environment", key: (each) => each.env, cell: (each) => each.env },
     { name: "outcome", key: (each) => Object.keys(KINDS).indexOf(kindOf(each)), cell: (each) => badge(kindOf(each)) },
     plain("score", "score"),
     plain("steps", "steps"),
@@ -66,7 +67,7 @@ function columnsOf(attempts) {
 const saidOf = (each) => (each.error ? `${each.error.code}: ${each.error.message}` : each.feedback).slice(0, 300);
 
 function rowOf({ attempt, at }, columns, onOpen) {
-  const open = h("button", { class: "link", type: "button" }, attemptName(attempt.task_id, attempt.repeat));
+  const open = h("button", { class: "link", type: "button" }, attemptName(attempt));
   const cells = columns.map((column, index) => h("td", { class: column.class }, index ? column.cell(attempt) : open));
   return h("tr", { onclick: () => onOpen(at) }, cells);
 }

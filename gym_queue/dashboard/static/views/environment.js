@@ -9,6 +9,7 @@ import { Feed } from "../media_feed.js";
 import { tabBar } from "../media_list.js";
 import { isGone } from "../media_screen.js";
 import { badge, emptyState } from "../notices.js";
+import { DrivePanel } from "./environment_drive.js";
 import { LivePanel } from "./environment_live.js";
 import { LogsPanel } from "./environment_logs.js";
 import { CallsPanel, FilesPanel, SessionPanel, StepsPanel, TrajectoryPanel } from "./environment_more.js";
@@ -53,6 +54,7 @@ class EnvironmentView {
     this._title = h("h1", { tabindex: "-1", class: "cut" }, this._envId);
     this._facts = h("p", { class: "env-facts soft" });
     this._look = h("button", { type: "button", hidden: true, onclick: () => this._openVnc() }, "Take a look by VNC");
+    this._hand = h("button", { type: "button", hidden: true, onclick: () => this._openDrive() }, "Drive");
     this._close = h(
       "button",
       { type: "button", class: "danger", hidden: true, onclick: () => this._askClose() },
@@ -64,7 +66,7 @@ class EnvironmentView {
       "div",
       { class: "view-head" },
       h("div", { class: "view-name" }, this._title, this._facts),
-      h("div", { class: "buttons" }, this._look, this._close),
+      h("div", { class: "buttons" }, this._hand, this._look, this._close),
     );
     root.append(head, this._banner, h("div", { class: "env-columns" }, this._stage, this._tabs()));
   }
@@ -110,6 +112,7 @@ class EnvironmentView {
     clearInterval(this._timer);
     this._abort.abort();
     this._feed.stop();
+    this._drive?.destroy();
     this._live.destroy();
     this._vnc?.destroy();
     this._panels.logs.deactivate();
@@ -169,6 +172,8 @@ class EnvironmentView {
     this._isWatching = true;
     this._live.wait();
     this._feed.start();
+    this._hand.hidden = !this._ctx.me?.may_act;
+    if (this._ctx.params.drive) this._openDrive();
   }
 
   _tellFacts() {
@@ -198,7 +203,25 @@ class EnvironmentView {
     }
   }
 
+  _openDrive() {
+    this._hand.hidden = true;
+    this._closeVnc();
+    this._ctx.setParams({ drive: 1 });
+    this._drive = new DrivePanel(this._ctx, this._envId, { live: this._live, onClose: () => this._closeDrive() });
+    this._stage.prepend(this._drive.above);
+    this._stage.append(this._drive.below);
+    this._drive.start();
+  }
+
+  _closeDrive() {
+    this._drive?.destroy();
+    this._drive = undefined;
+    this._ctx.setParams({ drive: null });
+    this._hand.hidden = this._ended || !this._ctx.me?.may_act;
+  }
+
   _openVnc() {
+    this._closeDrive();
     this._look.hidden = true;
     this._live.hold(true);
     this._vnc = new VncPanel(this._ctx, this._envId, { session: this._session, onClose: () => this._closeVnc() });
@@ -207,7 +230,8 @@ class EnvironmentView {
   }
 
   _closeVnc() {
-    this._vnc?.destroy();
+    if (!this._vnc) return;
+    this._vnc.destroy();
     this._vnc = undefined;
     this._look.hidden = this._ended;
     this._live.hold(false);
@@ -238,7 +262,8 @@ class EnvironmentView {
     clearInterval(this._timer);
     this._feed.stop();
     this._live.stop();
-    if (this._vnc) this._closeVnc();
+    this._closeVnc();
+    if (this._drive) this._closeDrive();
     this._look.hidden = this._close.hidden = true;
     this._panels.logs.deactivate();
     this._stage.hidden = this._live.stage.isEmpty;

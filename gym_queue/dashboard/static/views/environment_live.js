@@ -104,6 +104,11 @@ export class LivePanel {
     this.element.hidden = isHeld;
   }
 
+  /** Something is about to change: looks quickly for a while. */
+  hurry() {
+    this._live.hurry();
+  }
+
   /** Takes the episode's steps; the last one is drawn. */
   setSteps(steps) {
     this._steps = steps;
