@@ -7,10 +7,10 @@ BIN    := $(VENV)/bin
 ROUNDS := 5
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install demo up test check format images bench bench-overview bench-desktop constraints clean
+.PHONY: help install demo up test check format docs images bench bench-overview bench-desktop bench-benchmark constraints dist clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1	/' | expand -t 22
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1	/' | expand -t 24
 
 install: $(STAMP) ## Make .venv with the project and its development tools
 
@@ -39,6 +39,9 @@ format: install ## Format the code and sort the imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: install ## Write docs/reference from the code
+	$(BIN)/python docs/generate.py
+
 bench: install ## Measure the rows of docs/performance.md (see python -m bench --help)
 	$(BIN)/python -m bench
 
@@ -51,8 +54,15 @@ bench-overview: install ## Measure what twenty browsers on the dashboard cost a 
 bench-desktop: install ## Measure desktops in Docker: the rows of docs/desktops.md
 	$(BIN)/python -m bench.desktop --rounds $(ROUNDS)
 
+bench-benchmark: install ## Measure what a benchmark makes of its slots: the rows of docs/performance.md
+	$(BIN)/python -m bench.benchmark
+
 constraints: install ## Write constraints.txt from what .venv holds
 	$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
+
+dist: install ## Build the source archive and the wheel into dist (docs/release.md)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
 
 clean: ## Remove .venv and what tools left behind
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
