@@ -27,7 +27,7 @@ up: install ## Run a master and two workers until Ctrl-C
 	@$(BIN)/gym-anything up
 
 test: install ## Run the test suite; what needs a missing tool is skipped with its reason
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal --durations 40 --durations-min 8
 
 check: install ## Run ruff, mypy, import-linter
 	$(BIN)/ruff check .
