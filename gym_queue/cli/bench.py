@@ -17,7 +17,8 @@ from gym_queue.benchmark.recorder import Frames
 from gym_queue.benchmark.results import NOT_JUDGED, exit_code
 from gym_queue.benchmark.run import run_benchmark
 from gym_queue.cli import benchoptions as options
-from gym_queue.errors import MasterUnreachable, ModelDenied, OutputFailed, RequestInvalid
+from gym_queue.cli.common import USAGE
+from gym_queue.errors import GymQueueError, NotFound, RequestInvalid
 from gym_queue.log import configure_logging
 from gym_queue.protocol.parse import parse_model
 
@@ -69,7 +70,7 @@ def benchmark(
     """Run an agent over the tasks of an environment, or of many.
 
     Exits with 0 when every attempt passed, 1 when one did not, 3 when the infrastructure or a task itself broke one, or
-    the output, the model or the master ended the run, 2 when a flag is wrong, 130 on Ctrl-C.
+    the output, the model or the master ended the run, 2 when a flag is wrong or what it names is not there, 130 on Ctrl-C.
 
     Example: gym-anything benchmark terminal_env --agent ScriptedAgent --remote-url http://localhost:5800 --parallel 4
     """
@@ -77,10 +78,15 @@ def benchmark(
     configure_logging("WARNING")
     try:
         results = run_benchmark(config, Console())
-    except (ModelDenied, OutputFailed, MasterUnreachable) as error:
+    except GymQueueError as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(NOT_JUDGED) from None
+        raise typer.Exit(_status_of(error)) from None
     raise typer.Exit(exit_code(results))
+
+
+def _status_of(error: GymQueueError) -> int:
+    """Return the exit status of a run that an error ended: 1 is kept for attempts that did not pass."""
+    return USAGE if isinstance(error, (RequestInvalid, NotFound)) else NOT_JUDGED
 
 
 def _config(flags: Mapping[str, Any]) -> BenchmarkConfig:

@@ -103,7 +103,7 @@ def check_sentence(ran: subprocess.CompletedProcess[str], *words: str) -> None:
         ("--verifier-mode nonsense", REFUSED, ("verifier-mode", "program")),
         ("--vlm-checklist-backend nonsense", REFUSED, ("backend", "anthropic")),
         ("--exp-name ../else", REFUSED, ("exp-name",)),
-        ("--remote-url http://127.0.0.1:9", NOT_ALL_PASSED, ("http://127.0.0.1:9",)),
+        ("--remote-url http://127.0.0.1:9", NOT_JUDGED, ("http://127.0.0.1:9",)),
     ],
 )
 def test_a_flag_that_cannot_be_followed_is_refused_before_anything_is_made(bench, flags, status, words):

@@ -18,9 +18,9 @@ NOBODY = "http://127.0.0.1:9"
     [
         ("gym-anything nonsense", 2, "No such command"),
         ("gym-anything benchmark", 2, "Missing argument"),
-        ("gym-anything benchmark no_such_env", 1, "terminal_env"),
-        ("gym-anything benchmark terminal_env --task nope", 1, "nope"),
-        ("gym-anything benchmark terminal_env --split nope", 1, "quick"),
+        ("gym-anything benchmark no_such_env", 2, "terminal_env"),
+        ("gym-anything benchmark terminal_env --task nope", 2, "nope"),
+        ("gym-anything benchmark terminal_env --split nope", 2, "quick"),
         ("gym-anything benchmark terminal_env --agent Nope", 2, "ScriptedAgent"),
         ("gym-anything benchmark terminal_env --agent-arg nope", 2, "KEY=VALUE"),
         ("gym-anything benchmark terminal_env --agent-arg nope=1", 2, "script"),
