@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -60,6 +61,11 @@ class Nursery:
         """Kill a loop, if it lives; its end is told as any other."""
         with suppress(OSError):
             self._started().sendall(f"kill {number}\n".encode())
+
+    def tidy(self, folder: Path) -> None:
+        """Have a folder removed once this process has gone, however it went, and the loops with it."""
+        with suppress(OSError):
+            self._started().sendall(f"tidy {folder}\n".encode(errors="surrogateescape"))
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when ``ends`` has something to tell."""

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -33,8 +34,8 @@ class Nursery:
     """Forks loops, and kills those that it is told to.
 
     Args:
-        control: To the run. In: lines ``fork N``, each with a socket for the loop, and ``kill N``. Out: a JSON line for
-            each loop that has ended.
+        control: To the run. In: lines ``fork N``, each with a socket for the loop, ``kill N``, and ``tidy FOLDER`` with
+            what is to be removed once the run has gone. Out: a JSON line for each loop that has ended.
     """
 
     def __init__(self, control: socket.socket) -> None:
@@ -42,6 +43,7 @@ class Nursery:
         self._rest = ""
         self._files: list[int] = []
         self._loops: dict[int, int] = {}
+        self._folders: list[str] = []
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_w, False)
         self._deadline: float | None = None
@@ -61,6 +63,8 @@ class Nursery:
                 if self._left_s() == 0.0:
                     for number in list(self._loops.values()):
                         self._kill(number)
+        for folder in self._folders:  # of a run that was killed; others have removed theirs
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _left_s(self) -> float | None:
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
@@ -71,12 +75,14 @@ class Nursery:
         except OSError:
             content, files = b"", []
         self._files += files
-        *lines, self._rest = (self._rest + content.decode()).split("\n")
-        for verb, _, number in (line.partition(" ") for line in lines):
+        *lines, self._rest = (self._rest + content.decode(errors="surrogateescape")).split("\n")
+        for verb, _, what in (line.partition(" ") for line in lines):
             if verb == "fork":
-                self._fork(int(number), self._files.pop(0))
+                self._fork(int(what), self._files.pop(0))
+            elif verb == "tidy":
+                self._folders.append(what)
             else:
-                self._kill(int(number))
+                self._kill(int(what))
         if not content:
             self._deadline = time.monotonic() + END_GRACE_S
 

@@ -100,6 +100,7 @@ class AttemptPool:
         """
         self._waiting.extend(keys)
         self._on_event = on_event
+        self._setup.nursery.tidy(self._scratch)
         try:
             with held_interrupts() as interrupts:
                 try:

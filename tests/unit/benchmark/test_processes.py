@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -120,13 +121,16 @@ def test_what_a_loop_cannot_write_stops_the_run_which_can_be_resumed(bench, pair
     assert bench(pair, task="right", output=tmp_path / "r", resume=True).tally.passed == 1
 
 
-def test_loops_end_by_themselves_when_their_run_is_killed(terminal, plugins):
-    """And close what they have open: nothing of an environment is left."""
+def test_loops_end_by_themselves_when_their_run_is_killed(terminal, plugins, tmp_path):
+    """And close what they have open: nothing of an environment is left, in no folder either."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     terminal.add_task("right", hooks={"pre_task": "nohup sleep 300 >/dev/null 2>&1 &"})
     with socket.create_server(("127.0.0.1", 0)) as server:
         options = {"port": server.getsockname()[1]}
         fields = {"env": str(terminal.path), "agent": "meeting", "task": "right", "agent_args": options}
-        with subprocess.Popen([sys.executable, "-c", ALONE.format(path=sys.path, fields=fields)]) as run:
+        command = [sys.executable, "-c", ALONE.format(path=sys.path, fields=fields)]
+        with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(scratch)}) as run:
             at_work, _ = server.accept()
             below = psutil.Process(run.pid).children(recursive=True)
             names = [process.info["name"] for process in psutil.process_iter(["name"]) if process in below]
@@ -135,6 +139,7 @@ def test_loops_end_by_themselves_when_their_run_is_killed(terminal, plugins):
     _, alive = psutil.wait_procs(below, timeout=30)
     assert not alive
     at_work.close()
+    assert list(scratch.iterdir()) == []
 
 
 ALONE = """
