@@ -89,7 +89,7 @@ def wait_of(agent: Agent) -> float:
     Raises:
         AgentFailed: It is no number of seconds.
     """
-    wait_s: object = agent.wait_between_actions_s
+    wait_s: object = getattr(agent, "wait_between_actions_s", 0.0)
     if isinstance(wait_s, bool) or not isinstance(wait_s, int | float) or not 0 <= wait_s < float("inf"):
         raise AgentFailed(f"the agent's wait_between_actions_s is {_shown(wait_s)}: give seconds, 0 or more")
     return float(wait_s)

@@ -89,12 +89,9 @@ class Agent(Protocol):
     Beside what is here a class may have: ``check(options)``, a static method that raises RequestInvalid before a run in
     which the agent could not work; ``needs``, a text for people about what it takes; ``usage``, a mapping of what was
     used to numbers, for the attempt's record; ``needs_cluster``, true of one that works with --remote-url alone;
-    ``refused``, see Corrigible; and ``located``, see Located.
+    ``wait_between_actions_s``, seconds between two actions of one turn, 0 without it; ``refused``, see Corrigible; and
+    ``located``, see Located.
     """
-
-    @property
-    def wait_between_actions_s(self) -> float:
-        """Seconds between two actions of one turn."""
 
     def start(self, task: AgentTask) -> None:
         """Get ready for a task. Called once, before the environment is opened."""

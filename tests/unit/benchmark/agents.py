@@ -51,7 +51,6 @@ class Plain:
     """
 
     Options = PlainOptions
-    wait_between_actions_s = 0.0
 
     def __init__(self, options: PlainOptions) -> None:
         self.options = options
