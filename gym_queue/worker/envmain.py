@@ -21,7 +21,7 @@ from gym_queue.env.checkpoints import CacheLimits, CheckpointCache
 from gym_queue.env.episode import Episode, EpisodeSetup
 from gym_queue.env.source import load_source
 from gym_queue.env.transfers import get_file, put_file
-from gym_queue.errors import EnvState, GymQueueError, RequestInvalid
+from gym_queue.errors import EnvLost, EnvState, GymQueueError, RequestInvalid
 from gym_queue.log import log_ids
 from gym_queue.protocol.observations import to_json
 from gym_queue.protocol.parse import parse_body
@@ -195,6 +195,10 @@ class EnvServer:
         except GymQueueError as error:
             return False, error.to_wire()
         except Exception as error:
+            if self._closer is not None:
+                return False, EnvLost(
+                    f"the environment was closed in the middle of its {operation}"
+                ).to_wire()
             logger.exception("%s failed", operation)
             broken = GymQueueError(
                 f"{operation} failed in the environment's process: {type(error).__name__}: {error}"
