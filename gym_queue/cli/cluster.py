@@ -39,13 +39,15 @@ def demo(
     find_or_make_token()
     started = time.monotonic()
     console.print(f"starting a master and {workers} workers, with an embedded broker ..")
-    with Fleet(FleetSetup(workers=workers)) as fleet:
-        console.print(f"master at {fleet.url}, workers ready after {time.monotonic() - started:.1f} s")
-        results = run_benchmark(
-            BenchmarkConfig(env=DEMO_ENV, agent="ScriptedAgent", remote_url=fleet.url, parallel=parallel),
-            Console(),
-        )
-    console.print(f"stopped; {time.monotonic() - started:.1f} s in all")
+    try:
+        with Fleet(FleetSetup(workers=workers)) as fleet:
+            console.print(f"master at {fleet.url}, workers ready after {time.monotonic() - started:.1f} s")
+            results = run_benchmark(
+                BenchmarkConfig(env=DEMO_ENV, agent="ScriptedAgent", remote_url=fleet.url, parallel=parallel),
+                Console(),
+            )
+    finally:
+        console.print(f"stopped; {time.monotonic() - started:.1f} s in all")
     raise typer.Exit(exit_code(results))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ COMMAND_KEY = ["ctrl", "]"]
 PROMPT = "gym-anything> "
 FIRST_LOOK_S, LONGEST_LOOK_S, SLOWER = 0.03, 0.5, 1.6
 """Pauses between looks: short after a key, longer while nothing happens."""
+TASK_LINES = 3
 ESCAPE_S = 0.05
 """A key's sequence comes at once: an Escape that nothing follows for so long is the Escape key."""
 
@@ -115,6 +117,8 @@ class _Terminal:
         self._live, self._console = live, console
         self._keys = KeyReader()
         self._note = ""
+        self._task = live.env.task_description or ""
+        """Shown until the first key."""
 
     def run(self) -> None:
         """Show it, and pass keys on; between the times that commands are typed."""
@@ -167,7 +171,7 @@ class _Terminal:
         """Inject keys; return whether the command key is among them, which takes those after it away."""
         command = next((k for k, each in enumerate(actions) if _is_command(each)), None)
         mine = actions if command is None else actions[:command]
-        self._note = ""
+        self._note = self._task = ""
         try:
             if mine:
                 self._live.act(*mine, settle=False)
@@ -180,11 +184,12 @@ class _Terminal:
 
     def _draw(self, screen: Screen) -> None:
         screen.update(
-            picture(self._text(), self._console.size, name=self._live.name, note=self._note), refresh=True
+            picture(self._text(), self._console.size, name=self._live.name, note=self._note, task=self._task),
+            refresh=True,
         )
 
 
-def picture(text: str, size: tuple[int, int], *, name: str, note: str = "") -> Group:
+def picture(text: str, size: tuple[int, int], *, name: str, note: str = "", task: str = "") -> Group:
     """Return a terminal's text as it fits above a line that says what this is.
 
     Args:
@@ -192,8 +197,11 @@ def picture(text: str, size: tuple[int, int], *, name: str, note: str = "") -> G
         size: Columns and lines there are.
         name: Of the environment and task.
         note: Shown in place of the help.
+        task: What is to be done, shown above that line.
     """
     width, height = size
+    told = textwrap.wrap(task, max(width - 1, 1))[:TASK_LINES]
+    height = max(height - len(told), 1)
     lines = ["".join(c if c.isprintable() else " " for c in line) for line in text.split("\n")]
     cut = any(cell_len(line) > width for line in lines) or len(lines) > height - 1
     shown = lines[-(height - 1) :] if height > 1 else []
@@ -201,7 +209,8 @@ def picture(text: str, size: tuple[int, int], *, name: str, note: str = "") -> G
     status = Text(f" {name}: {note or help_text}", style="reverse", no_wrap=True, overflow="ellipsis")
     status.truncate(width, overflow="ellipsis", pad=True)
     body = [Text(line, no_wrap=True, overflow="crop") for line in shown]
-    return Group(*body, *[Text("")] * (height - 1 - len(body)), status)
+    words = [Text(f" {line}", style="bold", no_wrap=True, overflow="crop") for line in told]
+    return Group(*body, *[Text("")] * (height - 1 - len(body)), *words, status)
 
 
 def _is_command(action: KeyAction) -> bool:

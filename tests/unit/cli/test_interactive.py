@@ -121,16 +121,24 @@ def test_a_remote_desktop_is_seen_through_its_master() -> None:
     assert "wss://m:5800/envs/e1/vnc" in lines
 
 
-def shown(text: str, size: tuple[int, int], note: str = "") -> list[str]:
+def shown(text: str, size: tuple[int, int], **words: str) -> list[str]:
     file = io.StringIO()
     console = Console(file=file, width=size[0], height=size[1], force_terminal=False)
-    console.print(picture(text, size, name="a/b", note=note))
+    console.print(picture(text, size, name="a/b", **words))
     return file.getvalue().splitlines()
 
 
 def test_a_screen_fills_the_terminal_above_a_line_that_says_what_it_is() -> None:
     lines = shown("one\ntwo", (60, 5))
     assert [line.rstrip() for line in lines] == ["one", "two", "", "", " a/b: Ctrl-] for commands"]
+
+
+def test_the_task_stands_below_the_screen_in_three_lines_at_most() -> None:
+    lines = shown(
+        "one", (20, 6), task="Find the largest file and write its name into x.txt, please do it now"
+    )
+    told = [" Find the largest", " file and write its", " name into x.txt,"]
+    assert [line.rstrip() for line in lines] == ["one", "", *told, " a/b: Ctrl-] for co…"]
 
 
 def test_what_does_not_fit_is_cut_and_said_and_cannot_speak_to_the_terminal() -> None:
