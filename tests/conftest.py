@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +15,18 @@ os.environ.setdefault("GYM_ANYTHING_WORKER_CHECKPOINT_DIR", tempfile.mkdtemp(pre
 os.environ.setdefault("GYM_ANYTHING_WORKER_EPISODES_DIR", tempfile.mkdtemp(prefix="gym-queue-episodes-"))
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")  # a busy machine is slow at times: that is no finding
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Undo what a command that runs in this process does to the logs of all."""
+    root, ours = logging.getLogger(), logging.getLogger("gym_queue")
+    before = (root.handlers[:], root.level, ours.level)
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+    logging.captureWarnings(False)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

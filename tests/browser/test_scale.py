@@ -78,7 +78,7 @@ def test_an_idle_page_asks_little(desk: Watched, capsys: pytest.CaptureFixture[s
 
 def test_of_a_thousand_workers_only_those_in_sight_are_drawn(desk: Watched) -> None:
     page = desk.open("workers")
-    expect(page.get_by_text(f"{WORKERS + 1:,}", exact=True)).to_be_visible()
+    expect(page.locator("#main").get_by_text(f"{WORKERS + 1:,}", exact=True)).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("sim-0 "))).to_be_visible()
     page.get_by_role("grid").focus()
     page.keyboard.press("End")

@@ -23,6 +23,8 @@ from tests.acceptance.conftest import place as place
 from tests.waiting import POLL_S, wait_until
 
 HEARTBEAT_S = 0.5
+SLOWER = ("--heartbeat", "2")
+"""Flags: a busy machine has a create on its way to a worker that hangs before the master holds it for dead."""
 SPEC = {
     "id": "null",
     "runner": "fake",

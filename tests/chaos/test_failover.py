@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.chaos.conftest import Chaos
+from tests.chaos.conftest import SLOWER, Chaos
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.chaos
@@ -36,9 +36,9 @@ def test_a_create_on_its_way_to_a_killed_worker_is_done_by_another_within_5_s(ch
 
 
 def test_a_create_on_a_hung_worker_is_done_by_another_and_the_late_one_is_closed(chaos):
-    cluster: Chaos = chaos(workers=2)
+    cluster: Chaos = chaos(*SLOWER, workers=2)
     asked = cluster.creating_on_hung("worker-1", "e1")
-    assert asked.result(20).json()["worker_id"] == "worker-2"
+    assert asked.result(40).json()["worker_id"] == "worker-2"
     cluster.resume_worker("worker-1")
     wait_until(lambda: "closing environment e1 on worker worker-1" in cluster.log_text(), 20)
     url = cluster.fleet.worker_urls[0]

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from gym_queue.broker.embedded import EmbeddedBroker
-from tests.chaos.conftest import Chaos
+from tests.chaos.conftest import SLOWER, Chaos
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.needs("redis-server")]
@@ -44,7 +44,7 @@ def test_while_redis_hangs_steps_go_on_and_creates_wait(chaos):
 
 
 def test_a_redis_that_was_killed_and_comes_back_loses_no_create(chaos):
-    cluster: Chaos = chaos()
+    cluster: Chaos = chaos(*SLOWER)
     cluster.create("e1")
     cluster.call("POST", "/envs/e1/reset", json={})
     on_its_way = cluster.creating_on_hung("worker-1", "e2")

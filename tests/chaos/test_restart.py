@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.chaos.conftest import Chaos
+from tests.chaos.conftest import SLOWER, Chaos
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.chaos
@@ -85,7 +85,7 @@ def test_waiting_creates_keep_their_places(chaos):
 
 
 def test_a_create_on_its_way_is_answered_with_the_environment_that_it_opened(chaos):
-    cluster: Chaos = chaos(max_envs=1)
+    cluster: Chaos = chaos(*SLOWER, max_envs=1)
     asked = cluster.creating_on_hung("worker-1", "e1")
     cluster.settle()
     cluster.kill_master()

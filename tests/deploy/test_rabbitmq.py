@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.acceptance.conftest import Place
-from tests.chaos.conftest import Chaos
+from tests.chaos.conftest import SLOWER, Chaos
 from tests.deploy.rabbit import Rabbit
 from tests.waiting import wait_until
 
@@ -28,7 +28,7 @@ def rabbit(place: Place) -> Iterator[Rabbit]:
 
 @pytest.fixture
 def cluster(place: Place, rabbit: Rabbit) -> Iterator[Chaos]:
-    cluster = Chaos(place, "--broker-url", rabbit.url, workers=2, max_envs=1)
+    cluster = Chaos(place, *SLOWER, "--broker-url", rabbit.url, workers=2, max_envs=1)
     cluster.start()
     yield cluster
     cluster.stop()

@@ -29,6 +29,7 @@ NEVER_SENT = {
     "connection_failed",
     "tls_failed",
     "agent_failed",
+    "agent_timeout",
     "model_denied",
     "model_unreachable",
     "output_failed",
