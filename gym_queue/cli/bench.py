@@ -74,10 +74,10 @@ def benchmark(
 
     Example: gym-anything benchmark terminal_env --agent ScriptedAgent --remote-url http://localhost:5800 --parallel 4
     """
-    config = _config(locals())
+    flags = locals()
     configure_logging("WARNING")
     try:
-        results = run_benchmark(config, Console())
+        results = run_benchmark(_config(flags), Console())
     except GymQueueError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(_status_of(error)) from None
