@@ -20,10 +20,9 @@ def asker(url: str) -> Ask:
     """Return what asks the server whether it is there."""
     from gym_queue.client.calls import Call  # a local run needs no client
     from gym_queue.client.retry import Retries
-    from gym_queue.client.transport import Transport, check_url
-    from gym_queue.settings import find_token
+    from gym_queue.client.transport import transport_to
 
-    transport = Transport(check_url(url), find_token())
+    transport = transport_to(url)
     once = Retries(connect_s=0)
 
     def ask() -> None:
@@ -66,10 +65,9 @@ def close_remote(url: str, env_id: str) -> None:
         env_id: Its id.
     """
     from gym_queue.client import calls
-    from gym_queue.client.transport import Transport, check_url
-    from gym_queue.settings import find_token
+    from gym_queue.client.transport import transport_to
 
-    transport = Transport(check_url(url), find_token())
+    transport = transport_to(url)
     try:
         transport.send(calls.close(env_id))
     except GymQueueError as error:

@@ -11,9 +11,9 @@ import typer
 
 from gym_queue.client.calls import Call
 from gym_queue.client.retry import BRIEF
-from gym_queue.client.transport import Transport, check_url
+from gym_queue.client.transport import Transport, transport_to
 from gym_queue.errors import EnvTimeout, RequestInvalid
-from gym_queue.settings import DEFAULT_MASTER_PORT, find_token
+from gym_queue.settings import DEFAULT_MASTER_PORT
 
 TIMEOUT_S = 10.0
 LOOK_EVERY_S = 0.5
@@ -38,7 +38,7 @@ def drain(
 
     Example: gym-anything drain --all --wait 600
     """
-    with closing(Transport(check_url(remote_url), token=find_token())) as transport:
+    with closing(transport_to(remote_url)) as transport:
         chosen = _choose(transport, workers, all_workers=all_workers)
         for worker_id in chosen:
             typer.echo(_tell(transport, "drain", worker_id)["message"])
@@ -51,7 +51,7 @@ def undrain(workers: Workers = None, all_workers: All = False, remote_url: Remot
 
     Example: gym-anything undrain --all
     """
-    with closing(Transport(check_url(remote_url), token=find_token())) as transport:
+    with closing(transport_to(remote_url)) as transport:
         for worker_id in _choose(transport, workers, all_workers=all_workers):
             typer.echo(_tell(transport, "undrain", worker_id)["message"])
 

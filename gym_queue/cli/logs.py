@@ -18,12 +18,11 @@ from rich.text import Text
 from gym_queue.cli.draining import DEFAULT_URL, RemoteUrl
 from gym_queue.client.calls import Call
 from gym_queue.client.retry import BRIEF
-from gym_queue.client.transport import Transport, check_url
+from gym_queue.client.transport import Transport, transport_to
 from gym_queue.errors import EnvLost, GymQueueError, NotFound, RequestInvalid
 from gym_queue.log import one_line
 from gym_queue.protocol.logs import MAX_LINES
 from gym_queue.protocol.sessions import ENV_ID_PATTERN
-from gym_queue.settings import find_token
 
 TIMEOUT_S = 10.0
 LOOK_EVERY_S = 1.0
@@ -49,7 +48,7 @@ def logs(
             f"{one_line(env[:80])!r} is no environment's id: copy it from the create or the dashboard"
         )
     show = _print_json if as_json else _printer(Console(highlight=False, soft_wrap=True))
-    with closing(Transport(check_url(remote_url), token=find_token())) as transport:
+    with closing(transport_to(remote_url)) as transport:
         desk = _Desk(transport, env, lines)
         found, notes = desk.ask()
         show(found[-lines:])

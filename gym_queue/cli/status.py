@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gym_queue.cli.watching import Asker, Show, lasted, left_out, number, rows_that_fit, state, watch
-from gym_queue.client.transport import Transport, check_url
+from gym_queue.client.transport import transport_to
 from gym_queue.errors import Forbidden
-from gym_queue.settings import DEFAULT_MASTER_PORT, find_token
+from gym_queue.settings import DEFAULT_MASTER_PORT
 
 MOST_WORKERS = 100
 """Rows that are shown at once."""
@@ -52,7 +52,7 @@ def status(
 
     Example: gym-anything status --watch --interval 5
     """
-    with closing(Transport(check_url(remote_url), token=find_token())) as transport:
+    with closing(transport_to(remote_url)) as transport:
         asker = Asker(transport)
         asker.check_master(remote_url)
         if as_json:

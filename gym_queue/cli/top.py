@@ -17,9 +17,8 @@ from rich.text import Text
 
 from gym_queue.cli.status import DEFAULT_URL, Interval, RemoteUrl
 from gym_queue.cli.watching import Asker, Show, lasted, left_out, number, rows_that_fit, state, watch
-from gym_queue.client.transport import Transport, check_url
+from gym_queue.client.transport import transport_to
 from gym_queue.errors import Forbidden, GymQueueError, RequestInvalid
-from gym_queue.settings import find_token
 
 MOST_ROWS = 100
 """Rows that are asked for, and measured."""
@@ -117,7 +116,7 @@ def top(
     """
     _check_sort(sort)
     with (
-        closing(Transport(check_url(remote_url), token=find_token())) as transport,
+        closing(transport_to(remote_url)) as transport,
         ThreadPoolExecutor(THREADS, thread_name_prefix="top") as threads,
     ):
         asker = Asker(transport)

@@ -347,6 +347,15 @@ class Transport:
         self._carrier.close()
 
 
+def transport_to(url: str) -> Transport:
+    """Return a way to a server that shows it the user's token; the caller closes it.
+
+    Raises:
+        RequestInvalid: The URL is not one.
+    """
+    return Transport(check_url(url), find_token())
+
+
 def check_server(url: str) -> None:
     """See that a master or worker answers at a URL, and takes the user's token.
 
@@ -355,7 +364,7 @@ def check_server(url: str) -> None:
         ConnectionFailed: Nothing answers there.
         Unauthorized: It wants another token.
     """
-    transport = Transport(check_url(url), find_token())
+    transport = transport_to(url)
     try:
         transport.send(Call("GET", "/envs/list", timeout_s=CONNECT_TIMEOUT_S, retries=BRIEF))
     finally:

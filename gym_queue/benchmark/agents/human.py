@@ -13,10 +13,9 @@ from pydantic import Field, ValidationError
 from gym_queue.benchmark.agents.base import AgentOptions, AgentTask, AgentTurn, EnvPlace
 from gym_queue.client.calls import Call, encode
 from gym_queue.client.retry import Retries
-from gym_queue.client.transport import Transport, check_url
+from gym_queue.client.transport import Transport, check_url, transport_to
 from gym_queue.errors import AgentFailed, EnvNotFound, MethodNotAllowed, NotFound, RequestInvalid
 from gym_queue.protocol.hand import MAX_TEXT_CHARS, HandAsk, HandInput, HandTold
-from gym_queue.settings import find_token
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ class HumanAgent:
                 "HumanAgent is driven from a cluster's dashboard: give --remote-url, of a master that gym-anything up has started, say"
             )
         url = check_url(place.remote_url)
-        self._transport = Transport(url, find_token())
+        self._transport = transport_to(url)
         self._path = f"/api/envs/{quote(place.env_id, safe='')}/hand/next"
         page = page_address(self._options.url or f"{url}/dashboard", place.env_id)
         said = f"{self._told.task_id or place.env_id} waits for you at {page}"
