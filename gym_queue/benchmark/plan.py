@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,8 @@ from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.files import find_file
 from gym_queue.specs.loader import (
     ALL,
+    full_names,
+    hint,
     is_shipped,
     load_env,
     load_task,
@@ -28,8 +29,6 @@ from gym_queue.specs.splits import SplitFinder
 
 logger = logging.getLogger(__name__)
 
-ENDING = "_env"
-"""Of env folders' names; it may be left out."""
 SHOWN = 10
 
 
@@ -121,15 +120,14 @@ def _in_corpus(env: str, corpus: Path) -> list[Path]:
     env_dirs = _corpus_envs(corpus)
     if env == ALL:
         return env_dirs
-    found = [each for each in env_dirs if env in (each.name, each.name.removesuffix(ENDING))]
+    found = [each for each in env_dirs if each.name in full_names(env)]
     if found:
         return found
     if find_file(Path(env).absolute(), "env"):
         return [Path(env).absolute()]
-    names = [each.name for each in env_dirs]
-    close = difflib.get_close_matches(env, names, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"it has {_some(names)}"
-    raise SpecNotFound(f"the corpus {corpus} has no environment {env!r}; {hint}")
+    raise SpecNotFound(
+        f"the corpus {corpus} has no environment {env!r}; {hint(env, [each.name for each in env_dirs])}"
+    )
 
 
 def _corpus_envs(root: Path) -> list[Path]:

@@ -78,7 +78,7 @@ def load_task(env_dir: Path, task_id: str) -> TaskSpec:
     """
     path = find_file(task_folder(env_dir, task_id), "task")
     if path is None:
-        raise SpecNotFound(f"{env_dir} has no task {task_id!r}; {_hint(task_id, list_tasks(env_dir))}")
+        raise SpecNotFound(f"{env_dir} has no task {task_id!r}; {hint(task_id, list_tasks(env_dir))}")
     return parse_task(read_mapping(path), where=str(path))
 
 
@@ -175,7 +175,7 @@ def resolve_env_dir(name: str | Path) -> Path:
     if find_file(folder, "env"):
         return folder
     shipped = shipped_environments()
-    for each in _full_names(str(name)):
+    for each in full_names(str(name)):
         if each in shipped:
             return _shipped_folder() / each
         found = _in_corpora(each)
@@ -195,7 +195,7 @@ def corpus_environments() -> list[Path]:
     return sorted(each for each in Path.cwd().glob(f"{CORPORA}/*") if find_file(each, "env"))
 
 
-def _full_names(name: str) -> tuple[str, ...]:
+def full_names(name: str) -> tuple[str, ...]:
     """Return the folders that a short name may mean; none for a path."""
     if not name or Path(name).name != name:
         return ()
@@ -265,7 +265,8 @@ def _shipped_folder() -> Path:
     return Path(str(resources.files("gym_queue"))) / "environments"
 
 
-def _hint(wanted: str, known: list[str]) -> str:
+def hint(wanted: str, known: list[str]) -> str:
+    """Return what may have been meant by a name that is not known, or else what there is."""
     close = difflib.get_close_matches(wanted, known, n=3)
     if close:
         return f"did you mean {' or '.join(close)}?"
