@@ -123,12 +123,12 @@ def _work(run: _Run, nursery: Nursery | None, attempts: dict[Key, Attempt], on_e
     config = run.config
     watch = MasterWatch(asker(config.remote_url)) if config.remote_url else None
     closer = RemoteCloser(config.remote_url) if config.remote_url else None
-    own = Nursery(_preload(run)) if nursery is None else None
+    used = nursery or Nursery(_preload(run))
     pool = AttemptPool(
         PoolSetup(
             config,
             {env.name: env for env in run.envs},
-            own or nursery or Nursery(),
+            used,
             folder=run.folder.path if run.folder else None,
             keep=run.folder.append if run.folder else _keep_nothing,
             watch=watch,
@@ -144,8 +144,8 @@ def _work(run: _Run, nursery: Nursery | None, attempts: dict[Key, Attempt], on_e
         attempts |= pool.attempts
         if watch is not None:
             watch.stop()
-        if own is not None:
-            own.stop()
+        if nursery is None:
+            used.stop()
         if closer is not None:
             closer.finish(CLOSE_TIMEOUT_S)
 

@@ -5,23 +5,11 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Iterator
 
 import pytest
 
 from gym_queue.errors import StartupFailed
 from gym_queue.log import LogFormat, configure_logging, line_of, log_ids
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("gym_queue")
-    before = (root.handlers[:], root.level, ours.level)
-    yield
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
-    logging.captureWarnings(False)
 
 
 def test_a_line_carries_the_ids_around_it(capsys: pytest.CaptureFixture[str]) -> None:
