@@ -6,41 +6,14 @@ Absolute times of a shared machine say little: rows that are absolute are shown,
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
 
 from bench import hop, lives, memory, steps
-from bench.effort import Effort
-from bench.goals import Result, Row
-from bench.report import check_markdown, save, show, write_markdown
+from bench.groups import Group, add_choices, keys_of, measure
+from bench.report import check_markdown, write_markdown
 from gym_queue.errors import GymQueueError
-from gym_queue.log import configure_logging
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Rows that are measured on one setup."""
-
-    setup: Callable[[], AbstractContextManager[Any]]
-    rows: Sequence[Row[Any]]
-
-    def measure(self, wanted: Sequence[str], effort: Effort) -> Iterator[Result]:
-        """Yield the results that are wanted, one by one."""
-        rows = [row for row in self.rows if any(goal.key in wanted for goal in row.goals)]
-        if not rows:
-            return
-        with self.setup() as ready:
-            for row in rows:
-                effort.tell(row.goals[0].what)
-                outcomes = row.measure(ready, effort)
-                yield from (Result.of(*pair) for pair in zip(row.goals, outcomes, strict=True))
 
 
 def main() -> None:
@@ -59,21 +32,13 @@ def _run() -> bool:
         Group(lives.living, lives.rows()),
         Group(memory.routing, memory.rows()),
     )
-    keys = [goal.key for group in groups for row in group.rows for goal in row.goals]
-    options = _parse(keys)
+    options = _parse(keys_of(groups))
     if options.markdown:
         check_markdown(options.markdown)
-    configure_logging("WARNING")
-    busy = os.getloadavg()[0]
-    with Console(stderr=True).status("starting ..") as status:
-        effort = Effort(options.rounds, options.seconds, status.update)
-        results = [result for group in groups for result in group.measure(options.only or keys, effort)]
-    show(results, Console())
-    if options.json:
-        save(results, options.json, busy=busy)
+    measured = measure(groups, options, seconds=options.seconds)
     if options.markdown:
-        write_markdown(results, options.markdown, busy=busy)
-    return any(result.fails(strict=options.strict) for result in results)
+        write_markdown(measured.results, options.markdown, busy=measured.busy)
+    return any(result.fails(strict=options.strict) for result in measured.results)
 
 
 def _parse(keys: Sequence[str]) -> argparse.Namespace:
@@ -83,11 +48,7 @@ def _parse(keys: Sequence[str]) -> argparse.Namespace:
         "--seconds", type=float, help="of each measurement in a round (default 4; 1 with --quick)"
     )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument(
-        "--only", action="append", choices=keys, metavar="ROW", help=f"one of {', '.join(keys)}; repeatable"
-    )
-    parser.add_argument("--strict", action="store_true", help="absolute rows fail too")
-    parser.add_argument("--json", type=Path, help="write everything here")
+    add_choices(parser, keys)
     parser.add_argument(
         "--markdown", type=Path, help="refresh the table of this file, such as docs/performance.md"
     )
