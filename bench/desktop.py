@@ -5,38 +5,25 @@ Needs Docker and the image of tests/images/build.sh x11-lite. Exits with 1 when 
 
 from __future__ import annotations
 
-import argparse
-import secrets
 import statistics
 import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-from rich.console import Console
-
-from bench.fleets import QUIET
 from bench.goals import Bound, Goal, Outcome, Result
-from bench.report import check_markdown, show, write_markdown
+from bench.lab import MIB, Lab, Place, at_most, by_round, main, ms, together
 from gym_queue.client import RemoteGymEnv
 from gym_queue.env.local import LocalGymEnv
 from gym_queue.errors import GymQueueError, StartupFailed
-from gym_queue.log import configure_logging
 from gym_queue.protocol.sessions import CreateRequest
-from gym_queue.testing import Fleet, FleetSetup
 
 IMAGE = "gym-queue-test/x11-lite:latest"
 DESKTOPS = 8
 TEXT = ("The quick brown fox jumps over the lazy dog. " * 5)[:200]
-MIB = 1 << 20
 SPEC: dict[str, Any] = {
     "id": "bench-desktop",
     "image": IMAGE,
@@ -50,40 +37,6 @@ SPEC: dict[str, Any] = {
 SETTLE_MS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A fleet of one worker that runs desktops."""
-
-    url: str
-    token: str
-    worker: psutil.Process
-    rounds: int
-    tell: Callable[[str], None]
-
-    @contextmanager
-    def desktop(self) -> Iterator[RemoteGymEnv]:
-        """Open a desktop and reset it."""
-        env = RemoteGymEnv(self.url, SPEC, token=self.token)
-        try:
-            env.reset()
-            yield env
-        finally:
-            env.close()
-
-    def memory_bytes(self) -> int:
-        """Return what the worker and its processes hold, shared pages counted in shares (PSS)."""
-        total = 0
-        for process in (self.worker, *self.worker.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                total += process.memory_full_info().pss
-        return total
-
-
-def at_most(key: str, what: str, unit: str, limit: float) -> Goal:
-    """Return a goal that is a time or a size."""
-    return Goal(key, what, unit, Bound.AT_MOST, limit)
-
-
 def rows(place: Place) -> Iterator[Result]:
     """Measure everything, row by row."""
     for measure in (_observe, _step, _click, _typing, _life, _memory, _crowd):
@@ -94,12 +47,8 @@ def rows(place: Place) -> Iterator[Result]:
 def _observe(place: Place) -> Iterator[Result]:
     with LocalGymEnv(CreateRequest(env_spec=SPEC)) as env:
         env.reset()
-        moved = _by_round(
-            place, lambda: _observations(env, lambda n: {"mouse": {"move": [100 + n, 100 + n]}})
-        )
-        drawn = _by_round(
-            place, lambda: _observations(env, lambda _: {"keyboard": {"text": "ls -la /etc\n"}})
-        )
+        moved = by_round(place, lambda: _observations(env, lambda n: {"mouse": {"move": [100 + n, 100 + n]}}))
+        drawn = by_round(place, lambda: _observations(env, lambda _: {"keyboard": {"text": "ls -la /etc\n"}}))
     what = "observe in the env process, 1280x720"
     yield Result.of(at_most("observe", f"{what}, the pointer moved", "ms", 8), Outcome(moved))
     yield Result.of(
@@ -112,20 +61,20 @@ def _observations(env: LocalGymEnv, action: Callable[[int], dict[str, Any]]) -> 
     spent = []
     for number in range(40):
         env.step([action(number)], capture_observation=False)
-        spent.append(_ms(env.capture_observation))
+        spent.append(ms(env.capture_observation))
     return statistics.median(spent)
 
 
 def _step(place: Place) -> Iterator[Result]:
     p50, p95, errors, references = [], [], 0, []
-    with place.desktop() as env:
+    with place.sandbox() as env:
         session = env.get_session_info()
         container = str(session.container_name if session else "")
         for _ in range(place.rounds):
             spent = []
             for number in range(100):
                 move = [{"mouse": {"move": [100 + 5 * number, 100 + 3 * number]}}]
-                spent.append(_ms(env.step, move, settle_after_actions=False))
+                spent.append(ms(env.step, move, settle_after_actions=False))
             p50.append(statistics.median(spent))
             p95.append(statistics.quantiles(spent, n=20)[-1])
             references.append(statistics.median(_docker_exec(container) for _ in range(10)))
@@ -137,17 +86,17 @@ def _step(place: Place) -> Iterator[Result]:
 
 
 def _docker_exec(container: str) -> float:
-    return _ms(subprocess.run, ["docker", "exec", container, "true"], check=True, capture_output=True)
+    return ms(subprocess.run, ["docker", "exec", container, "true"], check=True, capture_output=True)
 
 
 def _click(place: Place) -> Iterator[Result]:
-    with place.desktop() as env:
+    with place.sandbox() as env:
         clicks = ({"mouse": {"right_click": [60, 600]}}, {"mouse": {"left_click": [900, 680]}})
 
         def settled() -> float:
-            return statistics.median(_ms(env.step, [clicks[n % 2]]) for n in range(20))
+            return statistics.median(ms(env.step, [clicks[n % 2]]) for n in range(20))
 
-        spent = _by_round(place, settled)
+        spent = by_round(place, settled)
     what = "step: a click that opens or shuts a menu, settled (settle_ms 100)"
     yield Result.of(at_most("click", what, "ms", SETTLE_MS + 40), Outcome(spent))
 
@@ -155,11 +104,11 @@ def _click(place: Place) -> Iterator[Result]:
 def _typing(place: Place) -> Iterator[Result]:
     spent, lost = [], 0
     runs = 10 * place.rounds
-    with place.desktop() as env:
+    with place.sandbox() as env:
         for _ in range(runs):
             env.step([{"keyboard": {"text": "cat > typed\n"}}])
             typing = [{"keyboard": {"text": TEXT}}]
-            spent.append(_ms(env.step, typing, settle_after_actions=False))
+            spent.append(ms(env.step, typing, settle_after_actions=False))
             env.step([{"keyboard": {"text": "\n"}}, {"keyboard": {"keys": ["ctrl", "d"]}}])
             lost += _typed(env) != TEXT + "\n"
     what = f"typing 200 characters, {runs} runs"
@@ -178,12 +127,12 @@ def _typed(env: RemoteGymEnv) -> str:
 def _life(place: Place) -> Iterator[Result]:
     cold, again, cached, closed = [], [], [], []
     for _ in range(place.rounds):
-        env = RemoteGymEnv(place.url, SPEC, token=place.token)
-        cold.append(_ms(env.reset) / 1000)
-        again.append(_ms(env.reset) / 1000)
+        env = place.open()
+        cold.append(ms(env.reset) / 1000)
+        again.append(ms(env.reset) / 1000)
         env.reset(use_cache=True, cache_level="post_start")
-        cached.append(_ms(env.reset, use_cache=True, cache_level="post_start") / 1000)
-        closed.append(_ms(env.close) / 1000)
+        cached.append(ms(env.reset, use_cache=True, cache_level="post_start") / 1000)
+        closed.append(ms(env.close) / 1000)
     yield Result.of(at_most("reset-cold", "reset, cold, the image present", "s", 3), Outcome(cold))
     yield Result.of(at_most("reset-again", "reset again", "s", 1.5), Outcome(again))
     yield Result.of(at_most("reset-cached", "reset from a checkpoint", "s", 1.5), Outcome(cached))
@@ -194,7 +143,7 @@ def _memory(place: Place) -> Iterator[Result]:
     before, envs = place.memory_bytes(), []
     try:
         for _ in range(4):
-            envs.append(RemoteGymEnv(place.url, SPEC, token=place.token))
+            envs.append(place.open())
             envs[-1].reset()
             for number in range(50):
                 envs[-1].step([{"mouse": {"move": [number, number]}}], settle_after_actions=False)
@@ -207,7 +156,7 @@ def _memory(place: Place) -> Iterator[Result]:
 
 
 def _crowd(place: Place) -> Iterator[Result]:
-    envs = [RemoteGymEnv(place.url, SPEC, token=place.token) for _ in range(DESKTOPS)]
+    envs = [place.open() for _ in range(DESKTOPS)]
     counts, errors = [0] * DESKTOPS, []
     until = 0.0
 
@@ -221,9 +170,9 @@ def _crowd(place: Place) -> Iterator[Result]:
             errors.append(str(error))
 
     try:
-        _together([env.reset for env in envs])
+        together([env.reset for env in envs])
         until = time.monotonic() + 5 * place.rounds
-        _together([partial(drive, number) for number in range(DESKTOPS)])
+        together([partial(drive, number) for number in range(DESKTOPS)])
     finally:
         for env in envs:
             env.close()
@@ -234,69 +183,21 @@ def _crowd(place: Place) -> Iterator[Result]:
     yield Result.of(rate, Outcome([sum(counts) / (5 * place.rounds)]))
 
 
-def _together(calls: Sequence[Callable[[], object]]) -> None:
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def _by_round(place: Place, measure: Callable[[], float]) -> list[float]:
-    return [measure() for _ in range(place.rounds)]
-
-
-def _ms(call: Callable[..., object], *arguments: Any, **named: Any) -> float:
-    began = time.perf_counter()
-    call(*arguments, **named)
-    return 1000 * (time.perf_counter() - began)
-
-
-@contextmanager
-def placed(rounds: int, tell: Callable[[str], None]) -> Iterator[Place]:
-    """Start a master and a worker for desktops.
-
-    Raises:
-        StartupFailed: The image is not here.
-    """
+def _check() -> None:
     if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True).returncode:
         raise StartupFailed(f"there is no image {IMAGE}: start Docker and run tests/images/build.sh x11-lite")
-    token = secrets.token_urlsafe(24)
-    setup = FleetSetup(
-        workers=1,
-        max_envs=DESKTOPS + 2,
-        master_arguments=QUIET,
-        worker_arguments=(*QUIET, "--runners", "docker"),
-        variables={"GYM_ANYTHING_TOKEN": token},
-    )
-    with Fleet(setup) as fleet:
-        worker = psutil.Process(fleet.workers[0].process.pid)
-        yield Place(fleet.url, token, worker, rounds, tell)
 
 
-def main() -> None:
-    """Run the benchmark; an error of ours is one line, and status 1."""
-    parser = argparse.ArgumentParser(prog="python -m bench.desktop", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="of each row (default 5)")
-    parser.add_argument("--markdown", type=Path, help="refresh the table of this file: docs/desktops.md")
-    options = parser.parse_args()
-    configure_logging("WARNING")
-    try:
-        if options.markdown:
-            check_markdown(options.markdown)
-        busy = psutil.getloadavg()[0]
-        with (
-            Console(stderr=True).status("starting ..") as status,
-            placed(options.rounds, status.update) as place,
-        ):
-            results = list(rows(place))
-        show(results, Console())
-        if options.markdown:
-            write_markdown(results, options.markdown, busy=busy)
-    except GymQueueError as error:
-        sys.exit(f"error: {error}")
-    sys.exit(any(result.fails(strict=False) for result in results))
-
+LAB = Lab(
+    program="python -m bench.desktop",
+    summary=str(__doc__).partition("\n")[0],
+    page="docs/desktops.md",
+    spec=SPEC,
+    runner="docker",
+    max_envs=DESKTOPS + 2,
+    rows=rows,
+    check=_check,
+)
 
 if __name__ == "__main__":
-    main()
+    main(LAB)
