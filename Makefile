@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ROUNDS := 5
+VM_ROUNDS := 3
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install demo up test check format docs images bench bench-overview bench-desktop bench-benchmark constraints dist clean
+.PHONY: help install demo up test check format docs images vm-image bench bench-overview bench-desktop bench-vm bench-benchmark constraints dist clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1	/' | expand -t 24
@@ -49,11 +50,17 @@ bench: install ## Measure the rows of docs/performance.md (see python -m bench -
 images: ## Build the images of the desktop tests from Debian's packages (needs root, Docker, debootstrap)
 	tests/images/build.sh x11-lite desktop_env
 
+vm-image: install ## Build the image of virtual machines, unless it is there (needs root, debootstrap, qemu-utils)
+	$(BIN)/gym-anything image build debian-x11
+
 bench-overview: install ## Measure what twenty browsers on the dashboard cost a master of a thousand workers
 	$(BIN)/python -m bench.overview
 
 bench-desktop: install ## Measure desktops in Docker: the rows of docs/desktops.md
 	$(BIN)/python -m bench.desktop --rounds $(ROUNDS)
+
+bench-vm: install ## Measure virtual machines: the rows of docs/vms.md
+	$(BIN)/python -m bench.vm --rounds $(VM_ROUNDS)
 
 bench-benchmark: install ## Measure what a benchmark makes of its slots: the rows of docs/performance.md
 	$(BIN)/python -m bench.benchmark

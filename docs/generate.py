@@ -20,7 +20,7 @@ from gym_queue.cli.common import FAILED, INTERRUPTED, USAGE
 from gym_queue.errors import GymQueueError, error_types
 from gym_queue.master.calls import MASTER_CALLS
 from gym_queue.protocol.calls import Call
-from gym_queue.settings import ClientSettings, MasterSettings, WorkerSettings
+from gym_queue.settings import ClientSettings, MasterSettings, VmSettings, WorkerSettings
 from gym_queue.specs.base import SpecModel
 from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.task import TaskSpec
@@ -192,6 +192,7 @@ def settings_page() -> str:
         ("gym-anything-master", MasterSettings, master.app),
         ("gym-anything-worker", WorkerSettings, worker.app),
         ("Clients and commands", ClientSettings, None),
+        ("Virtual machines of a command's own process", VmSettings, None),
     ):
         flags = flags_of(app) if app else {}
         rows = [setting_row(kind, name, flags.get(name, "")) for name in sorted(kind.model_fields)]

@@ -146,6 +146,10 @@ class WorkerSettings(ServerSettings):
     """Folders of this host that callers may copy files to and from by path, besides the episode's own."""
     allow_privileged: bool = False
     """Let specs ask for privileged sandboxes, host devices, more capabilities and the host's namespaces."""
+    allow_emulation: bool = False
+    """Run virtual machines by software emulation where neither KVM nor HVF runs any: some ten times slower."""
+    vm_image_dir: Path | None = None
+    """Where images of virtual machines are; None is in the user's cache folder."""
     verifier_timeout_s: float = Field(600.0, gt=0, le=86_400)
     """Longest a verifier may take."""
     verifier_cpu_s: int = Field(600, ge=1)
@@ -209,6 +213,19 @@ class ClientSettings(TlsSettings):
     """Master or worker that commands talk to when no flag says."""
 
 
+class VmSettings(BaseSettings):
+    """How virtual machines run where no worker's settings say: in ``gym-anything run``, ``doctor``, a local benchmark."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GYM_ANYTHING_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    allow_emulation: bool = False
+    """Run virtual machines by software emulation where neither KVM nor HVF runs any: some ten times slower."""
+    vm_image_dir: Path | None = None
+    """Where images of virtual machines are; None is in the user's cache folder."""
+
+
 def token_path() -> Path:
     """Return where this user's cluster token is kept."""
     return ClientSettings().token_file or Path(platformdirs.user_config_dir(APP_NAME)) / "token"
@@ -227,6 +244,11 @@ def checkpoints_path() -> Path:
 def episodes_path() -> Path:
     """Return the folder where this user's workers keep finished episodes."""
     return WorkerSettings().episodes_dir or Path(platformdirs.user_cache_dir(APP_NAME)) / "episodes"
+
+
+def vm_images_path() -> Path:
+    """Return the folder where this user's images of virtual machines are."""
+    return VmSettings().vm_image_dir or Path(platformdirs.user_cache_dir(APP_NAME)) / "vm-images"
 
 
 def find_token() -> str | None:

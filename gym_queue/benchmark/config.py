@@ -64,7 +64,7 @@ class BenchmarkConfig(BaseModel):
     cache_level: Literal["pre_start", "post_start", "post_task", "default"] = "pre_start"
     """Of every reset: after which hooks the sandbox is kept."""
     use_savevm: bool = False
-    """Of every reset: keep running programs too, where the runner can."""
+    """Of every reset: start from, and keep, machines that run, memory and all; refused by runners of files."""
     verifier_mode: SuccessMode | None = None
     """Who judges; None is whom each task names."""
     vlm_checklist: ChecklistOptions = ChecklistOptions()

@@ -56,9 +56,7 @@ UseCache = Annotated[
     bool, typer.Option("--use-cache", help="Reset from a checkpoint where there is one, and keep one.")
 ]
 CacheLevel = Annotated[str, typer.Option(help="pre_start, post_start, post_task, or default: the spec's.")]
-UseSavevm = Annotated[
-    bool, typer.Option("--use-savevm", help="Keep running programs in checkpoints, where the runner can.")
-]
+UseSavevm = Annotated[bool, typer.Option("--use-savevm", help="Reset to machines that run: of qemu.")]
 VerifierMode = Annotated[
     str | None, typer.Option(help="Who judges: program, image_match, multi or vlm_checklist; the task's own.")
 ]

@@ -17,7 +17,7 @@ from gym_queue.errors import RequestInvalid
 from gym_queue.settings import checkpoints_path
 
 MIB = 1 << 20
-HEADINGS = ("key", "level", "environment", "task", "MiB", "age", "unused for")
+HEADINGS = ("key", "level", "holds", "environment", "task", "MiB", "age", "unused for")
 SHOWN_KEY_CHARS = 12
 
 Folder = Annotated[
@@ -113,6 +113,7 @@ def _row(record: CheckpointRecord, now: float) -> tuple[str, ...]:
     return (
         record.key if record.level == STATE else record.key[:SHOWN_KEY_CHARS],
         record.level,
+        "machine" if record.machine else "files",
         record.env,
         record.task or "",
         f"{record.size_bytes / MIB:,.1f}",

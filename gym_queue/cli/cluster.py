@@ -16,6 +16,7 @@ from gym_queue.benchmark.config import BenchmarkConfig
 from gym_queue.benchmark.results import exit_code
 from gym_queue.benchmark.run import run_benchmark
 from gym_queue.cli.common import dashboard_link
+from gym_queue.cli.options import AllowEmulation
 from gym_queue.log import VARIABLE, LogFormat, configure_logging
 from gym_queue.settings import APP_NAME, DEFAULT_MASTER_PORT, find_or_make_token
 from gym_queue.testing import Fleet, FleetSetup
@@ -58,6 +59,7 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The master's port.")] = DEFAULT_MASTER_PORT,
     auto_port: Annotated[bool, typer.Option("--auto-port", help="Take the next free port.")] = False,
     grace: Annotated[float, typer.Option(min=0, help="On Ctrl-C, seconds environments may finish.")] = 0.0,
+    allow_emulation: AllowEmulation = False,
     tls: Annotated[
         bool, typer.Option("--tls", help="Serve https, by a private CA made for this user (gym-queue[tls]).")
     ] = False,
@@ -80,7 +82,7 @@ def up(
             VARIABLE: os.environ.get(VARIABLE) or LogFormat.TEXT
         },  # all of them in one place, for people
         master_arguments=(*_flags(files), *(("--auto-port",) if auto_port else ())),
-        worker_arguments=_flags(files),
+        worker_arguments=(*_flags(files), *(("--allow-emulation",) if allow_emulation else ())),
     )
     with caught_signals() as wait, Fleet(setup) as fleet:
         typer.echo(

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from gym_queue.cli.common import FAILED
+from gym_queue.cli.options import AllowEmulation, VmImageDir
+from gym_queue.runners.base import VmOptions
 from gym_queue.runners.registry import implemented_runners
 from gym_queue.specs.corpus import Report, find_corpus, validate_corpus
 from gym_queue.specs.problems import Kind
@@ -24,6 +26,8 @@ def doctor(
         Path | None,
         typer.Option(help="Check besides that what the verifiers below this folder import is here."),
     ] = None,
+    allow_emulation: AllowEmulation = False,
+    vm_image_dir: VmImageDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check what this machine can run, by trying; for what it lacks, say the command that mends it here.
@@ -33,11 +37,14 @@ def doctor(
 
     Example: gym-anything doctor --runner local
 
+    Example: gym-anything doctor --runner qemu --allow-emulation
+
     Example: gym-anything doctor --verification-root ./benchmarks
     """
     asked = [name.strip() for name in runner.split(",") if name.strip()] if runner else None
     checked = None if verification_root is None else validate_corpus(find_corpus(verification_root))
-    report = diagnose(asked, implemented=implemented_runners())
+    vm = VmOptions(allow_emulation=allow_emulation, image_dir=vm_image_dir)
+    report = diagnose(asked, implemented=implemented_runners(), vm=vm)
     lacking = {} if checked is None else _lacking(checked)
     if as_json:
         found: dict[str, Any] = report.model_dump(mode="json")

@@ -32,6 +32,7 @@ COMMANDS = {
     "doctor": Entry("doctor", "doctor", MACHINE),
     "compatibility": Entry("compat", "compatibility", MACHINE),
     "cache": Entry("cache", "app", MACHINE),
+    "image": Entry("image", "app", MACHINE),
     "completion": Entry("completion", "completion", MACHINE),
 }
 """In the order of the help."""

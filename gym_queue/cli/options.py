@@ -175,6 +175,21 @@ AllowPrivileged = Annotated[
     bool,
     typer.Option("--allow-privileged", help="Let specs ask for privileges, host devices, host namespaces."),
 ]
+AllowEmulation = Annotated[
+    bool,
+    typer.Option(
+        "--allow-emulation",
+        envvar="GYM_ANYTHING_ALLOW_EMULATION",
+        help="Emulate virtual machines in software where nothing accelerates them: some ten times slower.",
+    ),
+]
+VmImageDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="GYM_ANYTHING_VM_IMAGE_DIR",
+        help="Folder of the images of virtual machines; in the user's cache when not given.",
+    ),
+]
 VerifierTimeout = Annotated[
     float | None, typer.Option("--verifier-timeout", help="Seconds a verifier may take: 600 when not given.")
 ]

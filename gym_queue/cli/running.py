@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +14,11 @@ from rich.console import Console
 from gym_queue.cli.commands import Live, parse_action, save_screen
 from gym_queue.cli.interactive import check_terminal, interact
 from gym_queue.cli.names import EnvName, TaskName
+from gym_queue.cli.options import AllowEmulation
 from gym_queue.cli.viewers import ASK_FOR_IT, Place, local_place, remote_place
 from gym_queue.client import RemoteGymEnv
 from gym_queue.env.local import LocalGymEnv, from_config
+from gym_queue.env.setup import local_vm_options
 from gym_queue.env.viewerport import ViewerPort
 from gym_queue.errors import NotSupported, RequestInvalid
 from gym_queue.log import configure_logging
@@ -46,6 +49,7 @@ def run(
     ] = False,
     screenshot: Annotated[Path | None, typer.Option(help="Write the last screen to this PNG.")] = None,
     mark_done: Annotated[bool, typer.Option("--done", help="End the episode and have it judged.")] = False,
+    allow_emulation: AllowEmulation = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Open an environment, play actions, show what it shows; with -i, work with it yourself.
@@ -64,8 +68,11 @@ def run(
     _check(interactive, console, plain=bool(actions or steps or mark_done or screenshot or as_json))
     if open_vnc and not interactive:
         raise RequestInvalid("--open-vnc goes with -i: add it")
+    vm = replace(local_vm_options(), allow_emulation=allow_emulation)
     opened: GymEnv = (
-        RemoteGymEnv.from_config(remote_url, env, task_id=task) if remote_url else from_config(env, task)
+        RemoteGymEnv.from_config(remote_url, env, task_id=task)
+        if remote_url
+        else from_config(env, task, vm=vm)
     )
     with closing(opened):
         if interactive:

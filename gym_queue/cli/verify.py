@@ -112,7 +112,7 @@ def task(
         typer.Option("--cache-level", "--cache_level", help="pre_start, post_start, post_task or default."),
     ] = "pre_start",
     use_savevm: Annotated[
-        bool, typer.Option("--use-savevm", "--use_savevm", help="Reset to a machine that runs.")
+        bool, typer.Option("--use-savevm", "--use_savevm", help="Reset to machines that run: of qemu.")
     ] = False,
     remote_url: Annotated[
         str | None,

@@ -40,6 +40,8 @@ def serve(
     env_roots: options.EnvRoot = None,
     allow_paths: options.AllowPath = None,
     allow_privileged: options.AllowPrivileged = False,
+    allow_emulation: options.AllowEmulation = False,
+    vm_image_dir: options.VmImageDir = None,
     verifier_timeout_s: options.VerifierTimeout = None,
     verifier_cpu_s: options.VerifierCpu = None,
     verifier_memory_gb: options.VerifierMemory = None,

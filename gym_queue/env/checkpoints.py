@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gym_queue.errors import GymQueueError, NotSupported, RunnerFailed
-from gym_queue.runners.base import Checkpoints, CheckpointStorage, Runner
+from gym_queue.runners.base import Checkpoints, CheckpointStorage, MachineCheckpoints, Runner
 from gym_queue.runners.registry import open_storage
 
 logger = logging.getLogger(__name__)
@@ -54,12 +54,31 @@ class CheckpointRecord(BaseModel):
     """Id of its task; None below post_task."""
     level: Level
     """How far the environment had come."""
+    machine: bool = False
+    """Whether it holds a machine that runs, memory and all, not files alone."""
     size_bytes: int = Field(ge=0)
     """What it takes on disk, beside what it shares with its image."""
     created_at: float
     """Unix seconds."""
     used_at: float = 0.0
     """Unix seconds; the time of the record's file, so that a use need not write it."""
+
+
+def keeps_files_alone(runner: str) -> NotSupported:
+    """Return the error for a machine that runs, of a runner that keeps none."""
+    return NotSupported(
+        f"the {runner} runner keeps files, not a running machine: reset with use_cache, without use_savevm"
+    )
+
+
+def _saver(runner: Runner, record: CheckpointRecord) -> Callable[[str], int]:
+    if not isinstance(runner, Checkpoints):
+        raise NotSupported(f"the {record.runner} runner keeps no checkpoints: reset without use_cache")
+    if not record.machine:
+        return runner.save_checkpoint
+    if not isinstance(runner, MachineCheckpoints):
+        raise keeps_files_alone(record.runner)
+    return runner.save_machine
 
 
 class CheckpointCache:
@@ -112,16 +131,15 @@ class CheckpointCache:
             The record; None when another environment is saving the same one right now, or did.
 
         Raises:
-            NotSupported: The runner keeps no checkpoints.
+            NotSupported: The runner keeps no checkpoints, or none of this kind.
             RunnerFailed: It could not be kept; nothing of it is used.
         """
-        if not isinstance(runner, Checkpoints):
-            raise NotSupported(f"the {record.runner} runner keeps no checkpoints: reset without use_cache")
+        save = _saver(runner, record)
         with self._alone(record.key) as is_ours:
             if not is_ours or self._path(record.key).exists():
                 return None
             self.storage(record.runner).remove(record.key)  # of a save that was broken off
-            size_bytes = runner.save_checkpoint(record.key)
+            size_bytes = save(record.key)
             kept = record.model_copy(update={"size_bytes": size_bytes})
             self._write(kept)
         logger.info("kept the checkpoint %s of %s (%s, %d bytes)", kept.key, kept.env, kept.level, size_bytes)

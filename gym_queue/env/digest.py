@@ -61,13 +61,14 @@ class CheckpointKeys:
         self._source = source
         self._folders = FolderDigests()
 
-    def key(self, level: CacheLevel, *, base: str, seed: int | None) -> str:
+    def key(self, level: CacheLevel, *, base: str, seed: int | None, machine: bool = False) -> str:
         """Return the key of a level.
 
         Args:
             level: How far the environment has come.
             base: What the runner says the sandbox is made of: an image's digest.
             seed: Of the reset. It shapes ``post_task`` alone: hooks before it must not depend on it.
+            machine: Whether it holds a machine that runs, not files alone.
         """
         source = self._source
         parts: dict[str, Any] = {
@@ -79,6 +80,8 @@ class CheckpointKeys:
             "files": self._folders.digest(source.env_dir, skip=_TASK_FOLDERS) if source.env_dir else None,
             "mounts": [self._mount(mount.source) for mount in source.spec.mounts],
         }
+        if machine:
+            parts["kind"] = "machine"
         if level == "post_task":
             parts["task"] = _plain(source.task) if source.task else None
             parts["task_files"] = self._folders.digest(source.task_dir) if source.task_dir else None

@@ -24,7 +24,7 @@ from gym_queue.env.viewing import open_view
 from gym_queue.errors import EnvState, GymQueueError
 from gym_queue.protocol.actions import Action, check_on_screen, parse_actions
 from gym_queue.protocol.sessions import EpisodeLimits, ResetRequest, SessionInfo, StepRequest
-from gym_queue.runners.base import Observation, Runner
+from gym_queue.runners.base import MachineCheckpoints, Observation, Runner
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class Episode:
                 setup.bounds.settle_s,
                 setup.open_runner,
                 setup.checkpoints,
+                setup.vm,
             )
         )
         self._recording = EpisodeRecording(setup.source.spec)
@@ -92,19 +93,19 @@ class Episode:
 
         Returns:
             ``observation``, ``_timings`` (seconds by phase), ``_post_reset_policy`` and, when the reset uses
-            checkpoints, ``_checkpoint`` (the level ``loaded``, the levels ``saved``).
+            checkpoints, ``_checkpoint`` (see Prepared.describe).
 
         Raises:
             HookFailed: A hook failed; there is no episode.
             RunnerFailed: The sandbox did not start.
-            NotSupported: Checkpoints were asked for, and the runner keeps none.
+            NotSupported: Checkpoints were asked for, or a running machine, and the runner keeps none.
         """
         self._forbid(EpisodeState.CLOSED)
         policy = request.post_reset_policy or self._setup.reset_policy
-        keys = self._preparation.plan(request)
+        plan = self._preparation.plan(request)
         self._end_sandbox()
         try:
-            prepared = self._preparation.run(request, keys, self._adopt)
+            prepared = self._preparation.run(request, plan, self._adopt)
             with timed(prepared.timings, "settle"):
                 longest_s = self._setup.bounds.settle_max_s
                 prepared.runner.settle(
@@ -118,8 +119,8 @@ class Episode:
             self._end_sandbox()
             raise
         reply = {"observation": observation, "_timings": prepared.timings, "_post_reset_policy": policy}
-        if request.use_cache:
-            reply["_checkpoint"] = {"loaded": prepared.loaded, "saved": prepared.saved}
+        if plan.keys:
+            reply["_checkpoint"] = prepared.describe(plan)
         return reply
 
     def step(self, request: StepRequest) -> dict[str, Any]:
@@ -193,7 +194,7 @@ class Episode:
             RunnerFailed: It could not be kept.
         """
         runner, folder = self._sandbox()
-        record = state_record(self._setup.source)
+        record = state_record(self._setup.source, machine=isinstance(runner, MachineCheckpoints))
         self._setup.checkpoints.save(runner, record)
         folder.log("save_state")
         return write_state(path or folder.path / f"state_{self._steps:05d}.json", record)

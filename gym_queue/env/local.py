@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from gym_queue.env.episode import Episode, EpisodeSetup, EpisodeState
+from gym_queue.env.setup import local_vm_options
 from gym_queue.env.source import load_source
 from gym_queue.env.transfers import FILE_MODE, get_file, put_file, split_target, staging
 from gym_queue.errors import EnvState, Forbidden, PathNotFound, RequestInvalid
@@ -19,6 +20,7 @@ from gym_queue.protocol.observations import with_screen
 from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.sessions import CreateRequest, EpisodeLimits, ResetRequest, SessionInfo, StepRequest
 from gym_queue.protocol.surface import StepResult, prepare_target
+from gym_queue.runners.base import VmOptions
 from gym_queue.runners.registry import implemented_runners
 
 
@@ -28,9 +30,12 @@ class LocalGymEnv:
     Args:
         request: What to open.
         work_dir: Where the sandbox and the episodes' folders live; None makes a temporary folder, removed on close.
+        vm: How virtual machines run; None is as the variables of VmSettings say.
     """
 
-    def __init__(self, request: CreateRequest, work_dir: Path | None = None) -> None:
+    def __init__(
+        self, request: CreateRequest, work_dir: Path | None = None, *, vm: VmOptions | None = None
+    ) -> None:
         self.env_id = request.env_id or str(uuid.uuid4())
         runners = [name for name in implemented_runners() if name != "fake"]
         source = load_source(request, [*runners, "fake"])
@@ -38,7 +43,9 @@ class LocalGymEnv:
         self._owned = work_dir is None
         self._work_dir = work_dir or Path(tempfile.mkdtemp(prefix="gym-queue-env-"))
         try:
-            setup = EpisodeSetup(self.env_id, source, self._work_dir, dict(request.verifier_env))
+            setup = EpisodeSetup(
+                self.env_id, source, self._work_dir, dict(request.verifier_env), vm=vm or local_vm_options()
+            )
             self._episode = Episode(setup)
         except BaseException:
             self._remove_work_dir()
@@ -212,6 +219,7 @@ def from_config(
     *,
     runner: str | None = None,
     work_dir: Path | None = None,
+    vm: VmOptions | None = None,
 ) -> LocalGymEnv:
     """Open an environment folder in this process.
 
@@ -220,13 +228,14 @@ def from_config(
         task_id: One of its tasks.
         runner: Overrides the spec's runner.
         work_dir: Kept after close; None makes a temporary folder that is removed.
+        vm: How virtual machines run; None is as ``GYM_ANYTHING_ALLOW_EMULATION`` and ``GYM_ANYTHING_VM_IMAGE_DIR`` say.
 
     Raises:
         SpecNotFound: No such folder or task.
         SpecInvalid: A file does not follow the format.
         RunnerUnavailable: The environment's runner is not in this version.
     """
-    return LocalGymEnv(CreateRequest(env_dir=str(env_dir), task_id=task_id, runner=runner), work_dir)
+    return LocalGymEnv(CreateRequest(env_dir=str(env_dir), task_id=task_id, runner=runner), work_dir, vm=vm)
 
 
 def make(

@@ -26,14 +26,20 @@ class _StateFile(BaseModel):
     env: str
 
 
-def state_record(source: EnvSource) -> CheckpointRecord:
-    """Return the record of a state that is about to be saved."""
+def state_record(source: EnvSource, *, machine: bool) -> CheckpointRecord:
+    """Return the record of a state that is about to be saved.
+
+    Args:
+        source: The environment.
+        machine: Whether it will hold a machine that runs.
+    """
     return CheckpointRecord(
         key=f"state-{uuid.uuid4().hex}",
         runner=source.runner,
         env=source.spec.id,
         task=source.task.id if source.task else None,
         level=STATE,
+        machine=machine,
         size_bytes=0,
         created_at=time.time(),
     )

@@ -12,9 +12,9 @@ from gym_queue.env.bounds import EpisodeBounds
 from gym_queue.env.checkpoints import CheckpointCache
 from gym_queue.env.folder import EpisodeFolder
 from gym_queue.env.source import EnvSource
-from gym_queue.runners.base import Runner, RunnerSetup
+from gym_queue.runners.base import Runner, RunnerSetup, VmOptions
 from gym_queue.runners.registry import open_runner
-from gym_queue.settings import checkpoints_path
+from gym_queue.settings import VmSettings, checkpoints_path
 from gym_queue.verifiers import VerifierLimits
 
 
@@ -44,6 +44,8 @@ class EpisodeSetup:
     """Takes the folder of an episode that a reset ended; None leaves it. What is taken is kept with its frames."""
     bounds: EpisodeBounds = field(default_factory=EpisodeBounds)
     checkpoints: CheckpointCache = field(default_factory=lambda: CheckpointCache(checkpoints_path()))
+    vm: VmOptions = field(default_factory=VmOptions)
+    """How virtual machines run on this host."""
     open_runner: Callable[[str, RunnerSetup], Runner] = open_runner
     clock: Callable[[], float] = time.monotonic
 
@@ -55,3 +57,9 @@ class EpisodeSetup:
             keeps_frames=self.put_away is not None,
             max_frames=self.bounds.frames,
         )
+
+
+def local_vm_options() -> VmOptions:
+    """Return how virtual machines run by the variables of this process alone."""
+    settings = VmSettings()
+    return VmOptions(allow_emulation=settings.allow_emulation, image_dir=settings.vm_image_dir)

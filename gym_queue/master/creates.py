@@ -25,7 +25,7 @@ from gym_queue.master.fairshare import Order, by_arrival
 from gym_queue.master.fleet import Fleet
 from gym_queue.master.placement import Placement, Unplaceable, could_ever, place
 from gym_queue.master.records import WorkerSnapshot
-from gym_queue.master.refusals import Refusals
+from gym_queue.master.refusals import FullWorkers, Refusals
 from gym_queue.master.routes import CLOSED, Route, Routes
 from gym_queue.master.unclaimed import Unclaimed
 from gym_queue.master.waiting import (
@@ -47,8 +47,6 @@ MAX_SENDS = 3
 """Workers a create is tried on before its error is final."""
 BROKER_PAUSE_S = 1.0
 """How long a create that the broker did not take waits before it is sent again."""
-FULL_PAUSE_S = 1.0
-"""How long a worker that said it is full gets nothing."""
 RETURN_S = 60.0
 """How long after a restart a create waits for its client to ask again."""
 
@@ -101,7 +99,7 @@ class Creates:
         self.outcomes, self.waiting = self._list.outcomes, self._list
         self._clearing = clearing or Clearing()
         self._refusals = Refusals(clock)
-        self._full: dict[str, float] = {}
+        self._full = FullWorkers(clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
@@ -210,7 +208,7 @@ class Creates:
             if dispatcher is not None:
                 dispatcher.worker_lost(worker_id)
         self._refusals.forget(worker_id)
-        self._full.pop(worker_id, None)
+        self._full.forget(worker_id)
         for waiting in self._list.all():
             waiting.excluded.pop(worker_id, None)
 
@@ -263,8 +261,7 @@ class Creates:
     ) -> tuple[Placement | Unplaceable, dict[str, str]]:
         """Return where a create can go now, and the workers it must not go to."""
         barred = {**self._refusals.of(waiting.need), **waiting.excluded}
-        now = self._clock()
-        full = {worker_id for worker_id, until in self._full.items() if until > now}
+        full = self._full.of(waiting.env_id)
         return place(waiting.need, workers or self._fleet.snapshots(), exclude=barred, full=full), barred
 
     def _hopeless(self, waiting: Waiting, workers: Sequence[WorkerSnapshot]) -> GymQueueError:
@@ -369,7 +366,7 @@ class Creates:
             waiting.not_before = self._clock() + BROKER_PAUSE_S
             waiting.why_not = {"broker": str(error)}
         elif isinstance(error, NoCapacity):  # it knows its slots better, and may have one in a moment
-            self._full[placement.worker_id] = self._clock() + FULL_PAUSE_S
+            self._full.note(placement.worker_id, env_id, error)
         elif not self._may_be_sent_again(waiting, placement, error):
             self._fail(waiting, error)
         self.pump()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gym_queue.errors import RequestInvalid
@@ -13,7 +13,6 @@ from gym_queue.protocol.fleet import MAX_RESOURCE, Resources, WorkerStatus
 from gym_queue.protocol.queues import queue_name
 from gym_queue.protocol.sessions import CreateRequest
 
-FULL = "said that it is full"
 TIE = 0.10
 """Workers whose load differs by less than this share count as equally loaded."""
 
@@ -97,7 +96,7 @@ def place(
     workers: Sequence[WorkerSnapshot],
     *,
     exclude: Collection[str] = (),
-    full: Collection[str] = (),
+    full: Mapping[str, str] | None = None,
     rng: random.Random | None = None,
 ) -> Placement | Unplaceable:
     """Choose a worker: the least loaded that fits; near ties go to one that has the environment cached, else at random.
@@ -106,7 +105,7 @@ def place(
         need: What the environment needs.
         workers: Snapshots of all of them.
         exclude: Workers that already failed this create.
-        full: Workers that said just now that they have no slot free.
+        full: Workers that said just now that they have no room, and why.
         rng: For ties.
     """
     reasons: dict[str, str] = {}
@@ -115,7 +114,7 @@ def place(
     for worker in workers:
         never = _never(need, worker, exclude)
         hopeless = hopeless and never is not None
-        why = never or (FULL if worker.worker_id in full else _not_now(worker))
+        why = never or (full or {}).get(worker.worker_id) or _not_now(worker)
         if why is None:
             fitting.append(worker)
         else:

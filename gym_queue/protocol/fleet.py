@@ -46,6 +46,8 @@ class WorkerMetadata(Message):
 
     available_runners: list[str] | None = None
     """None, from workers that do not say, means any."""
+    runner_details: dict[str, dict[str, str]] | None = None
+    """What the worker saw of each runner at its start: versions, ``acceleration``, ``images``."""
     slurm_job_id: str | None = None
     slurm_array_task_id: str | None = None
     pid: Annotated[int, Whole(0, 2**63 - 1)] | None = None

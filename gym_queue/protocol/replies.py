@@ -51,12 +51,14 @@ Level = Literal["pre_start", "post_start", "post_task"]
 
 
 class CheckpointUse(Message):
-    """What a reset with use_cache found and kept."""
+    """What a reset with use_cache or use_savevm found and kept."""
 
     loaded: Level | None
     """The level it started from."""
     saved: list[Level]
     """The levels it kept, for the next."""
+    machine: bool = False
+    """Whether they hold machines that run, not files alone."""
 
 
 class ResetReply(Message):

@@ -187,7 +187,7 @@ class ResetRequest(Message):
     cache_level: Literal["pre_start", "post_start", "post_task", "default"] = "pre_start"
     """After which hooks the sandbox is kept; default is what the spec says."""
     use_savevm: StrictBool = False
-    """Keep running programs too, where the runner can."""
+    """Start from, and keep, a machine that runs, memory and all: a checkpoint with or without ``use_cache``; refused by runners of files."""
     post_reset_policy: Literal["core", "baseline_setup"] | None = None
     """None takes the worker's default."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,31 @@ class ExecResult:
 
 
 @dataclass(frozen=True, slots=True)
+class VmOptions:
+    """How virtual machines run on this host."""
+
+    acceleration: str | None = None
+    """kvm, hvf or tcg (software emulation); None finds out what runs here."""
+    allow_emulation: bool = False
+    """Whether tcg may be chosen where nothing accelerates; it is some ten times slower."""
+    image_dir: Path | None = None
+    """Where images are; None is the user's own folder."""
+    keep_booted: bool = True
+    """Whether a machine that has booted is kept, so that the next of its kind starts from there."""
+
+    @classmethod
+    def parse(cls, given: Sequence[Any]) -> VmOptions:
+        """Return options as ``dump`` wrote them."""
+        acceleration, allow_emulation, image_dir, keep_booted = given
+        return cls(acceleration, allow_emulation, Path(image_dir) if image_dir else None, keep_booted)
+
+    def dump(self) -> list[Any]:
+        """Return the options as JSON has them."""
+        folder = str(self.image_dir) if self.image_dir else None
+        return [self.acceleration, self.allow_emulation, folder, self.keep_booted]
+
+
+@dataclass(frozen=True, slots=True)
 class RunnerSetup:
     """All a runner needs to start."""
 
@@ -74,6 +100,10 @@ class RunnerSetup:
     """Key of a checkpoint to start from, of a runner that keeps some; None starts from the image."""
     checkpoint_dir: Path | None = None
     """Where the runner keeps checkpoints that are files; None keeps none."""
+    vm: VmOptions = VmOptions()
+    """For runners of virtual machines."""
+    will_keep: bool = False
+    """Whether the machine is going to be kept as it runs, which a runner can make ready for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +272,26 @@ class Checkpoints(Protocol):
         """
 
 
+@runtime_checkable
+class MachineCheckpoints(Checkpoints, Protocol):
+    """The power to keep a machine as it runs: memory and devices as well as the disk (``use_savevm``)."""
+
+    def save_machine(self, key: str) -> int:
+        """Keep the running machine as it is now; as ``save_checkpoint`` otherwise."""
+
+
 class CheckpointStorage(Protocol):
     """Where a runner keeps its checkpoints, whether a sandbox runs or none."""
 
-    def fingerprint(self, spec: EnvSpec, env_dir: Path | None) -> str:
+    def fingerprint(self, spec: EnvSpec, env_dir: Path | None, *, vm: VmOptions, machine: bool) -> str:
         """Return a digest of what a sandbox is made of besides the spec's own text and files: its image.
+
+        Args:
+            spec: The environment's.
+            env_dir: Where its relative paths lead from.
+            vm: How virtual machines run here; only their runners look at it.
+            machine: Whether for checkpoints of machines that run, which fit a machine of their own kind alone:
+                processors, memory, acceleration, emulator.
 
         Raises:
             RunnerFailed: There is no such image.

@@ -26,6 +26,8 @@ from gym_queue.runners.processes import sweep
 FRAMES = 32
 """Frames come again after so many actions, and are drawn once: a null environment should cost next to nothing."""
 CLOSE_TIMEOUT_S = 10.0
+MACHINE_FILE = ".gym-queue-fake-machine"
+"""In a checkpoint of a machine, beside its home folder's files: how many actions there were."""
 
 
 class FakeOptions(BaseModel):
@@ -52,7 +54,9 @@ class FakeRunner:
         RunnerUnavailable: This machine has no bash.
     """
 
-    TRAITS = Traits(("rgb_screen", "cli_stdout"), ("mouse", "keyboard", "voice", "api_call"))
+    TRAITS = Traits(
+        ("rgb_screen", "cli_stdout"), ("mouse", "keyboard", "voice", "api_call"), keeps_machines=True
+    )
 
     def __init__(self, setup: RunnerSetup) -> None:
         self._setup = setup
@@ -73,6 +77,7 @@ class FakeRunner:
         """Make the home folder, after ``create_delay_s``."""
         self._home.create()
         restore_home(self._setup, self._home.path)
+        self._restore_count()
         self._pause(self._options.create_delay_s)
 
     def check(self, action: Action) -> None:
@@ -120,6 +125,19 @@ class FakeRunner:
     def save_checkpoint(self, key: str) -> int:
         """Keep a copy of the home folder; what runs is not kept."""
         return save_home(self._setup, self._home.path, key)
+
+    def save_machine(self, key: str) -> int:
+        """Keep the home folder and the count of actions: all that this sandbox's machine is."""
+        size_bytes = save_home(self._setup, self._home.path, key)
+        assert self._setup.checkpoint_dir is not None  # noqa: S101  the home was kept there
+        (self._setup.checkpoint_dir / key / MACHINE_FILE).write_text(str(self._steps))
+        return size_bytes
+
+    def _restore_count(self) -> None:
+        kept = self._home.path / MACHINE_FILE
+        if self._setup.checkpoint is not None and kept.exists():
+            self._steps = int(kept.read_text())
+            kept.unlink()
 
     def info(self) -> RunnerInfo:
         """Return the runner's name, and that it can be watched."""

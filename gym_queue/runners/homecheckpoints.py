@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from gym_queue.errors import RunnerFailed
-from gym_queue.runners.base import RunnerSetup
+from gym_queue.runners.base import RunnerSetup, VmOptions
 from gym_queue.runners.hostfiles import open_folders
 from gym_queue.specs.env import EnvSpec
 
@@ -23,7 +23,7 @@ class HomeCheckpoints:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def fingerprint(self, spec: EnvSpec, env_dir: Path | None) -> str:  # noqa: ARG002  (there is no image)
+    def fingerprint(self, spec: EnvSpec, env_dir: Path | None, *, vm: VmOptions, machine: bool) -> str:  # noqa: ARG002  (there is no image)
         """Return the empty string: the host itself is what the sandbox is made of."""
         return ""
 

@@ -39,6 +39,11 @@ def canonical(name: str) -> str:
     return _CHARACTERS.get(key, key)
 
 
+def as_key(name: str) -> str:
+    """Return a chord's letter as the key it is on: ctrl+S is what people call control S, not control shift S."""
+    return name.lower() if len(name) == len(name.lower()) == 1 else name
+
+
 def _split(key: str) -> list[str]:
     if len(key) < 2 or "+" not in key:
         return [key]

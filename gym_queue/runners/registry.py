@@ -18,14 +18,22 @@ logger = logging.getLogger(__name__)
 _IMPLEMENTED: Mapping[str, tuple[str, str]] = {
     "local": ("gym_queue.runners.local.runner", "open_local"),
     "docker": ("gym_queue.runners.docker.runner", "DockerRunner"),
+    "qemu": ("gym_queue.runners.qemu.runner", "QemuRunner"),
+    "qemu_native": ("gym_queue.runners.qemu.runner", "QemuNativeRunner"),
     "fake": ("gym_queue.runners.fake", "FakeRunner"),
 }
 """Runner name → module and class, called with a RunnerSetup."""
-_LEAVES_BEHIND: Mapping[str, str] = {"docker": "gym_queue.runners.docker.cleanup"}
+_LEAVES_BEHIND: Mapping[str, str] = {
+    "docker": "gym_queue.runners.docker.cleanup",
+    "qemu": "gym_queue.runners.qemu.cleanup",
+    "qemu_native": "gym_queue.runners.qemu.cleanup",
+}
 """Runner name → module whose ``remove_orphans`` clears away what outlived its environment's process."""
 _STORAGES: Mapping[str, tuple[str, str]] = {
     "local": ("gym_queue.runners.homecheckpoints", "HomeCheckpoints"),
     "docker": ("gym_queue.runners.docker.checkpoints", "DockerCheckpoints"),
+    "qemu": ("gym_queue.runners.qemu.checkpoints", "QemuCheckpoints"),
+    "qemu_native": ("gym_queue.runners.qemu.checkpoints", "QemuCheckpoints"),
     "fake": ("gym_queue.runners.homecheckpoints", "HomeCheckpoints"),
 }
 """Runner name → module and class of where it keeps checkpoints, called with a folder of its own."""
@@ -90,6 +98,19 @@ def runner_kinds(name: str) -> tuple[type, ...]:
         return (made,)
     returned = get_type_hints(made)["return"]
     return tuple(get_args(returned)) or (returned,)
+
+
+def keeps_machines(name: str) -> bool:
+    """Return whether a runner's checkpoints may hold machines that run.
+
+    Args:
+        name: A runner's name; one that this version has not keeps none.
+
+    Raises:
+        RunnerUnavailable: A package that it needs is not installed.
+    """
+    kinds = runner_kinds(name)
+    return bool(kinds) and all(kind.TRAITS.keeps_machines for kind in kinds)  # type: ignore[attr-defined]  # all have them
 
 
 def remove_orphans(names: Iterable[str]) -> None:

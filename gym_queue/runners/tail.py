@@ -27,8 +27,12 @@ class Tail:
     def text(self) -> str:
         """Return what is kept, decoded; a first line says how much is not."""
         self._trim()
-        note = f"[{self._dropped} bytes of output before this were dropped]\n" if self._dropped else ""
-        return note + self._kept.decode(errors="replace")
+        return self.note(self._dropped) + self._kept.decode(errors="replace")
+
+    @staticmethod
+    def note(dropped: int) -> str:
+        """Return the line that says how many bytes are not kept; empty for none."""
+        return f"[{dropped} bytes of output before this were dropped]\n" if dropped > 0 else ""
 
     def _trim(self) -> None:
         extra = len(self._kept) - self._limit

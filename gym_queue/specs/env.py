@@ -179,6 +179,15 @@ class UserAccount(SpecModel):
     """What it may do."""
 
 
+class VirtualMachine(SpecModel):
+    """How a virtual machine is made of this environment."""
+
+    image: str | None = None
+    """Image to start from (``gym-anything image list``); None is what ``image`` or ``base`` names, else debian-x11."""
+    substitute: bool = False
+    """Whether debian-x11 may stand in for an image that is not on the worker; said in the session info."""
+
+
 class EnvSpec(SpecModel):
     """An environment."""
 
@@ -236,7 +245,7 @@ class EnvSpec(SpecModel):
     default_cache_level: CacheLevel = "pre_start"
     """What the cache level ``default`` means."""
     default_use_savevm: bool = False
-    """Whether a reset that does not say uses a VM snapshot."""
+    """Whether at the level ``default`` checkpoints hold machines that run, where the runner keeps some."""
 
     security: Security = Security()
     """How the sandbox is confined."""
@@ -252,6 +261,8 @@ class EnvSpec(SpecModel):
     """Android virtual device, for the runner."""
     apptainer: dict[str, Any] = Field(default_factory=dict)
     """Options of the apptainer runner."""
+    vm: VirtualMachine = VirtualMachine()
+    """For runners of virtual machines."""
     apks: tuple[str | dict[str, Any], ...] = ()
     """Android packages to install."""
     hooks: EnvHooks = EnvHooks()

@@ -23,9 +23,11 @@ from gym_queue.protocol.fleet import (
     Resources,
     WorkerMetadata,
 )
+from gym_queue.runners.memory import read_memory
 from gym_queue.tls import TlsFiles, explain, verify_of, why_hung_up
 from gym_queue.version import __version__
 from gym_queue.web.rotation import RotatingToken
+from gym_queue.worker.doctor import Usable
 
 logger = logging.getLogger(__name__)
 
@@ -267,12 +269,13 @@ def describe_worker(
     port: int,
     max_envs: int,
     max_starting: int,
-    runners: tuple[str, ...],
+    usable: Usable,
     queues: list[str],
 ) -> Registration:
     """Return what this process registers as."""
     metadata = WorkerMetadata(
-        available_runners=list(runners),
+        available_runners=list(usable.runners),
+        runner_details={name: dict(seen) for name, seen in usable.details.items()},
         slurm_job_id=os.environ.get("SLURM_JOB_ID"),
         slurm_array_task_id=os.environ.get("SLURM_ARRAY_TASK_ID"),
         pid=os.getpid(),
@@ -287,9 +290,7 @@ def describe_worker(
         metadata=metadata,
         queues=queues,
         bears_secret=True,
-        resources=Resources(
-            cpu=float(os.cpu_count() or 1), mem_gb=round(psutil.virtual_memory().total / 2**30, 1)
-        ),
+        resources=Resources(cpu=float(os.cpu_count() or 1), mem_gb=round(read_memory().total / 2**30, 1)),
         version=__version__,
     )
 

@@ -26,7 +26,10 @@ from gym_queue.log import log_ids
 from gym_queue.protocol.observations import to_json
 from gym_queue.protocol.parse import parse_body
 from gym_queue.protocol.sessions import CreateRequest, EpisodeLimits, ResetRequest, StepRequest
+from gym_queue.runners.base import VmOptions
+from gym_queue.runners.memory import read_memory
 from gym_queue.runners.processes import become_subreaper, has_children
+from gym_queue.runners.qemu.room import check_room, memory_of
 from gym_queue.specs.security import HostPolicy
 from gym_queue.verifiers import VerifierLimits
 from gym_queue.worker.envlogs import EnvLogFile
@@ -135,6 +138,9 @@ class EnvServer:
         source = load_source(
             request, arguments["runners"], HostPolicy.model_validate(arguments["host_policy"])
         )
+        memory_bytes = memory_of(source.runner, source.spec)
+        if memory_bytes:
+            check_room(source.name, memory_bytes, read_memory())
         keep = KeepRule.parse(arguments["keep"])
         setup = EpisodeSetup(
             env_id=self._env_id,
@@ -146,6 +152,7 @@ class EnvServer:
                 Path(arguments["checkpoint_dir"]), CacheLimits.model_validate(arguments["cache_limits"])
             ),
             bounds=EpisodeBounds.model_validate(arguments["bounds"]),
+            vm=VmOptions.parse(arguments["vm"]),
             reset_policy=arguments["reset_policy"],
             put_away=partial(put_away, env_id=self._env_id, rule=keep) if keep else None,
             lazy_frames=True,  # whoever reads the folder asks for episode_dir first
@@ -155,6 +162,7 @@ class EnvServer:
         return {
             "inline": self._episode.inline,
             "runner": source.runner,
+            "memory_bytes": memory_bytes,
             "env_dir": str(source.env_dir) if source.env_dir else None,
             "task_id": source.task.id if source.task else None,
         }

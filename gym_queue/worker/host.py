@@ -28,7 +28,7 @@ from gym_queue.worker.cleanup import remove_tree
 from gym_queue.worker.ended import CLOSED, Ended
 from gym_queue.worker.envlogs import EnvLogs
 from gym_queue.worker.envprocess import EnvProcess, EnvProcesses
-from gym_queue.worker.live import HostLimits, LiveEnv
+from gym_queue.worker.live import HostLimits, LiveEnv, check_memory
 from gym_queue.worker.putaway import put_all_away
 from gym_queue.worker.reaper import steady_clock, unused
 
@@ -121,7 +121,7 @@ class Host:
         """Open an environment; the same id again returns the one that is open, or is being opened.
 
         Raises:
-            NoCapacity: Every slot is taken, or the worker is draining.
+            NoCapacity: Every slot is taken, its machine's memory is, or the worker is draining.
             Conflict: An environment of this id is being closed.
             RunnerFailed: Its process did not come up.
             GymQueueError: What loading the specs raised.
@@ -169,10 +169,12 @@ class Host:
             "bounds": self.limits.episode_bounds.model_dump(mode="json"),
             "checkpoint_dir": str(self.limits.checkpoint_dir),
             "cache_limits": self.limits.cache_limits.model_dump(mode="json"),
+            "vm": self.limits.vm.dump(),
             "keep": self.limits.keep.dump() if self.limits.keep else None,
         }
         env.process = process
         env.opened = await process.call("open", arguments, timeout_s=OPEN_TIMEOUT_S)
+        check_memory(env, self._envs.values(), self.limits.vm_memory_bytes)
         env.inline = env.opened["inline"]
         env.last_activity = env.last_seen = self._clock()
         self._ended.forget(env.env_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from gym_queue.env.bounds import EpisodeBounds
 from gym_queue.env.checkpoints import CacheLimits
 from gym_queue.errors import Conflict, EnvBusy, GymQueueError, NoCapacity
 from gym_queue.protocol.sessions import CreateRequest
+from gym_queue.runners.base import VmOptions
+from gym_queue.runners.qemu.machine import GIB
+from gym_queue.runners.qemu.room import no_room
 from gym_queue.settings import checkpoints_path
 from gym_queue.specs.security import HostPolicy
 from gym_queue.tracing import Trace, current
@@ -103,6 +107,26 @@ class LiveEnv:
         self.ready.exception()  # asyncio complains of exceptions that nobody looked at
 
 
+def check_memory(env: LiveEnv, all_of_them: Iterable[LiveEnv], limit_bytes: int | None) -> None:
+    """See that a worker's machines have room together, though none of them may have started yet.
+
+    Args:
+        env: The one that was opened last.
+        all_of_them: It and the others.
+        limit_bytes: What they may take; None is no limit.
+
+    Raises:
+        NoCapacity: The last is too much.
+    """
+    needed = env.opened["memory_bytes"]
+    taken = sum(each.opened.get("memory_bytes", 0) for each in all_of_them)
+    if needed and limit_bytes is not None and taken > limit_bytes:
+        raise no_room(
+            f"the virtual machine of {env.env_id} needs {needed / GIB:.1f} GiB of memory beside those of the others",
+            limit_bytes - (taken - needed),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class HostLimits:
     """What a Host allows."""
@@ -124,5 +148,9 @@ class HostLimits:
     """Where checkpoints are kept, shared by the workers of this host."""
     cache_limits: CacheLimits = field(default_factory=CacheLimits)
     """What checkpoints may take."""
+    vm: VmOptions = field(default_factory=VmOptions)
+    """How virtual machines run."""
+    vm_memory_bytes: int | None = None
+    """What the virtual machines of all environments may take together; None is no limit."""
     keep: KeepRule | None = None
     """Where finished episodes go; None keeps none."""

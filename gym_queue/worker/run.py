@@ -27,32 +27,28 @@ from celery.platforms import EX_OK
 
 from gym_queue.broker.app import make_app
 from gym_queue.broker.url import check_broker_url, is_closed_socket, safe_url
-from gym_queue.env.bounds import EpisodeBounds
-from gym_queue.env.checkpoints import CacheLimits
 from gym_queue.errors import RequestInvalid, StartupFailed
 from gym_queue.log import LogSetup
 from gym_queue.protocol.fleet import WORKER_ID_PATTERN
 from gym_queue.protocol.queues import queue_name
 from gym_queue.protocol.sessions import RESET_POLICIES
 from gym_queue.runners.registry import implemented_runners, remove_orphans
-from gym_queue.settings import WorkerSettings, checkpoints_path
-from gym_queue.specs.security import HostPolicy
+from gym_queue.settings import WorkerSettings
 from gym_queue.tls import server_context
 from gym_queue.tracing import start_tracing
-from gym_queue.verifiers import VerifierLimits
 from gym_queue.web.door import Door
-from gym_queue.web.limits import MIB, BodyLimits, DoorLimits
+from gym_queue.web.limits import BodyLimits, DoorLimits
 from gym_queue.web.renewal import RenewedCertificate
 from gym_queue.web.rotation import RotatingToken
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals
+from gym_queue.worker.allowances import host_limits_of, vm_options_of
 from gym_queue.worker.announce import Announcer, Census, MasterLink, advertised_host, describe_worker
 from gym_queue.worker.consumer import Part, PatientConsumer, add_create_task, add_steps, set_queues
-from gym_queue.worker.doctor import preflight
+from gym_queue.worker.doctor import Usable, preflight
 from gym_queue.worker.envlogs import EnvLogs
 from gym_queue.worker.host import Host
 from gym_queue.worker.http import WorkerIdentity, make_worker_app
 from gym_queue.worker.keeping import ArchivePart, open_archive
-from gym_queue.worker.live import HostLimits
 from gym_queue.worker.parts import AnnouncerPart, CertificatePart, HostPart, HttpPart, ReadyPart
 from gym_queue.worker.viewers import is_viewer
 
@@ -89,18 +85,19 @@ def run_worker(
     """
     check_settings(settings)
     warn_of_wide_root(settings)
-    runners = preflight(
+    usable = preflight(
         implemented=implemented_runners(),
         must_support=_names(settings.must_support_runner),
         offer=_names(settings.runners),
         skip=settings.skip_preflight,
+        vm=vm_options_of(settings),
     )
-    remove_orphans(runners)  # of workers that were killed, and their fork servers with them
+    remove_orphans(usable.runners)  # of workers that were killed, and their fork servers with them
     bound = bind(settings.host, settings.port)
     # Made by the host when it starts: a signal while the master is waited for leaves nothing.
     work_dir = Path(tempfile.gettempdir(), f"gym-queue-worker-{secrets.token_hex(6)}")
     try:
-        worker, announcer = _compose(settings, token, runners, bound, work_dir, on_ready)
+        worker, announcer = _compose(settings, token, usable, bound, work_dir, on_ready)
         try:
             _run(worker, settings.max_envs)
         except BaseException:
@@ -112,46 +109,6 @@ def run_worker(
     finally:
         bound.close()
         shutil.rmtree(work_dir, ignore_errors=True)
-
-
-def host_policy_of(settings: WorkerSettings) -> HostPolicy:
-    """Return what of this host environments may use."""
-    return HostPolicy(
-        env_roots=tuple(root.absolute() for root in settings.env_roots) or (Path.cwd(),),
-        allow_paths=tuple(path.absolute() for path in settings.allow_paths),
-        allow_privileged=settings.allow_privileged,
-    )
-
-
-def verifier_limits_of(settings: WorkerSettings) -> VerifierLimits:
-    """Return what one verification may use."""
-    return VerifierLimits(
-        timeout_s=settings.verifier_timeout_s,
-        cpu_s=settings.verifier_cpu_s,
-        memory_bytes=int(settings.verifier_memory_gb * 2**30),
-        file_bytes=int(settings.verifier_file_gb * 2**30),
-        processes=settings.verifier_processes,
-        user=settings.verifier_user,
-    )
-
-
-def cache_limits_of(settings: WorkerSettings) -> CacheLimits:
-    """Return what checkpoints may take by a worker's settings."""
-    return CacheLimits(
-        max_bytes=int(settings.cache_max_gb * 1024 * MIB), max_age_s=settings.cache_max_age_days * 86_400
-    )
-
-
-def episode_bounds_of(settings: WorkerSettings) -> EpisodeBounds:
-    """Return what one step and one copy may ask, and an episode keep."""
-    return EpisodeBounds(
-        actions=settings.max_actions,
-        wait_s=settings.max_wait_s,
-        frames=settings.max_frames,
-        copy_bytes=int(settings.copy_gb * 2**30),
-        settle_s=settings.settle_ms / 1000,
-        settle_max_s=settings.settle_max_ms / 1000,
-    )
 
 
 def check_settings(settings: WorkerSettings) -> None:
@@ -206,7 +163,7 @@ def _is_http_url(url: str) -> bool:
 def _compose(
     settings: WorkerSettings,
     token: str | RotatingToken,
-    runners: tuple[str, ...],
+    usable: Usable,
     bound: socket.socket,
     work_dir: Path,
     on_ready: Callable[[str], None],
@@ -216,11 +173,13 @@ def _compose(
     port = int(bound.getsockname()[1])
     max_starting = min(settings.max_starting or os.cpu_count() or 1, settings.max_envs)
     archive = open_archive(settings, worker_id, work_dir)
-    limits = replace(_host_limits(settings, max_starting), keep=archive.rule if archive else None)
+    limits = replace(
+        host_limits_of(settings, max_starting, usable.acceleration), keep=archive.rule if archive else None
+    )
     tracing = start_tracing("gym-queue-worker", service_instance_id=worker_id)
     log = LogSetup(settings.log_level, settings.log_format, {"worker_id": worker_id})
-    host = Host(work_dir, runners, limits, log=log, logs=keep_lines(), tracing=tracing)
-    queues = tuple(queue_name(runner, worker_id) for runner in runners)
+    host = Host(work_dir, usable.runners, limits, log=log, logs=keep_lines(), tracing=tracing)
+    queues = tuple(queue_name(runner, worker_id) for runner in usable.runners)
     announcer, url = None, f"{settings.tls.scheme}://{settings.advertise_host or 'localhost'}:{port}"
     broker_url = settings.broker_url
     if settings.master_url is not None:
@@ -233,7 +192,7 @@ def _compose(
             port=port,
             max_envs=settings.max_envs,
             max_starting=max_starting,
-            runners=runners,
+            usable=usable,
             queues=list(queues),
         )
         announcer = Announcer(
@@ -274,22 +233,6 @@ def keep_lines() -> EnvLogs:
     logs = EnvLogs()
     logging.getLogger().addHandler(logs)
     return logs
-
-
-def _host_limits(settings: WorkerSettings, max_starting: int) -> HostLimits:
-    return HostLimits(
-        settings.max_envs,
-        settings.timeout_s,
-        settings.call_timeout_s,
-        settings.reset_policy,
-        max_starting,
-        host_policy_of(settings),
-        verifier_limits_of(settings),
-        int(settings.step_body_mb * MIB),
-        episode_bounds_of(settings),
-        settings.checkpoint_dir or checkpoints_path(),
-        cache_limits_of(settings),
-    )
 
 
 def _open_broker(url: str | None) -> str | None:

@@ -43,7 +43,12 @@ NOBODY = "http://127.0.0.1:9"
         ("gym-anything-worker --max-envs 0", 2, "max_envs"),
         ("gym-anything-worker --worker-id a.b/c", 2, "a.b/c"),
         ("gym-anything-worker --master-url nonsense", 2, "http://host:5800"),
-        ("gym-anything-worker --must-support-runner qemu,avd", 1, "avd"),
+        ("gym-anything-worker --must-support-runner apptainer,avd", 1, "avd"),
+        (
+            "gym-anything-worker --must-support-runner qemu --allow-emulation --vm-image-dir no-images",
+            1,
+            "gym-anything image build debian-x11",
+        ),
         ("gym-anything-worker --runners nope", 1, "nope"),
         ("gym-anything-worker --runners avd", 1, "no runner is usable"),
         ("gym-anything-dashboard --port 99999", 2, "port"),
@@ -62,9 +67,9 @@ def test_bad_input_is_a_sentence_and_an_exit_status(place, command, status, said
 
 
 def test_a_refused_worker_names_every_missing_runner_and_why(place):
-    ran = place.run("gym-anything-worker", "--must-support-runner", "qemu,avd,avf")
+    ran = place.run("gym-anything-worker", "--must-support-runner", "apptainer,avd,avf")
     assert ran.returncode == 1
-    for runner in ("qemu", "avd", "avf"):
+    for runner in ("apptainer", "avd", "avf"):
         assert runner in ran.stderr
 
 

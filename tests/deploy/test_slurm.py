@@ -38,7 +38,7 @@ def test_the_documented_job_joins_the_fleet_and_drains_when_its_time_is_nearly_u
     slurm: Slurm, fleet: Fleet, place: Place
 ) -> None:
     variables = {"GYM_QUEUE_MASTER_URL": fleet.url, "PATH": path_with_programs(), "PYTHONPATH": str(ROOT)}
-    poor = slurm.submit("sbatch --parsable workers.sbatch", GYM_QUEUE_RUNNERS="qemu", **variables)
+    poor = slurm.submit("sbatch --parsable workers.sbatch", GYM_QUEUE_RUNNERS="avf", **variables)
     (documented,) = blocks_of(DOCS / "slurm.md", "test_slurm.py")
     slurm.submit(documented, **variables)
     wait_until(lambda: sorted(workers_of(fleet.url).values()) == ["healthy", "healthy"], 60)
@@ -52,7 +52,7 @@ def test_the_documented_job_joins_the_fleet_and_drains_when_its_time_is_nearly_u
     wait_until(lambda: [slurm.state(job) for job in jobs] == ["COMPLETED", "COMPLETED"])
     assert workers_of(fleet.url) == {}
     wait_until(lambda: slurm.state(poor) == "FAILED", 30)
-    assert "qemu" in (slurm.folder / f"gym-queue-worker-{poor}.log").read_text()
+    assert "avf" in (slurm.folder / f"gym-queue-worker-{poor}.log").read_text()
     fleet.stop()
     slurm.stop()
     place.wait_empty()

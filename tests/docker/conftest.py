@@ -14,8 +14,8 @@ docker = pytest.importorskip("docker")
 from gym_queue.errors import GymQueueError  # noqa: E402  (the SDK is optional)
 from gym_queue.runners.base import RunnerSetup  # noqa: E402
 from gym_queue.runners.docker.client import Daemon  # noqa: E402
-from gym_queue.runners.docker.owner import ENV  # noqa: E402
 from gym_queue.runners.docker.runner import DockerRunner  # noqa: E402
+from gym_queue.runners.owner import ENV  # noqa: E402
 from gym_queue.specs.env import EnvSpec  # noqa: E402
 
 BASE_IMAGE = os.environ.get("GYM_QUEUE_TEST_IMAGE", "gym-queue-test/debian:bookworm")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gym_queue.runners.docker import owner
+from gym_queue.runners import owner
 from gym_queue.runners.docker.cleanup import remove_orphans
 from gym_queue.runners.docker.client import Daemon
 from gym_queue.runners.docker.image import REPOSITORY, BuildContext, build_arguments

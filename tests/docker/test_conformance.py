@@ -8,8 +8,8 @@ import pytest
 
 from gym_queue.names import RUNNERS
 from gym_queue.runners.docker.client import Daemon
-from gym_queue.runners.docker.owner import ENV
 from gym_queue.runners.docker.runner import DockerRunner
+from gym_queue.runners.owner import ENV
 from gym_queue.testing.conformance import RunnerConformance, Subject
 from tests.docker.conftest import container_names, make_spec
 

@@ -55,6 +55,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         "gym_queue/runners/local/fonts/DejaVuSansMono.ttf",
         "gym_queue/environments/terminal_env/tasks/largest_file/solution.json",
         "gym_queue/environments/presets/x11_lite/Dockerfile",
+        "gym_queue/runners/qemu/images/recipes/debian_x11/dpkg.cfg",
+        "gym_queue/runners/qemu/images/recipes/debian_x11/files/usr/local/lib/desktop/session",
     ],
 )
 def test_files_that_are_no_modules_are_in_the_wheel(wheel: Path, needed: str) -> None:

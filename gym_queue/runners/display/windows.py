@@ -29,6 +29,7 @@ class WindowTree:
         self._connection = connection
         self._net_name = self._atom("_NET_WM_NAME")
         self._net_active = self._atom("_NET_ACTIVE_WINDOW")
+        self._net_clients = self._atom("_NET_CLIENT_LIST")
         self._left = 0
 
     def read(self) -> str:
@@ -39,6 +40,10 @@ class WindowTree:
         lines: list[str] = []
         self._list_children(root, (0, 0), 0, active[0] if active else None, lines)
         return "\n".join(lines)
+
+    def managed(self) -> frozenset[int]:
+        """Return the windows that the window manager has, as it tells; one question, where ``read`` takes many."""
+        return frozenset(self._words(self._connection.screen.root, self._net_clients))
 
     def _list_children(
         self,

@@ -8,10 +8,11 @@ from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
 from gym_queue.errors import RunnerFailed
+from gym_queue.runners.base import VmOptions
 from gym_queue.runners.docker.client import Daemon, is_gone, translated
 from gym_queue.runners.docker.create import ImageFacts
 from gym_queue.runners.docker.image import Images, facts_of, lock_folder
-from gym_queue.runners.docker.owner import PREFIX
+from gym_queue.runners.owner import PREFIX
 from gym_queue.specs.env import EnvSpec
 
 REPOSITORY = f"{PREFIX}/checkpoint"
@@ -30,7 +31,7 @@ class DockerCheckpoints:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def fingerprint(self, spec: EnvSpec, env_dir: Path | None) -> str:
+    def fingerprint(self, spec: EnvSpec, env_dir: Path | None, *, vm: VmOptions, machine: bool) -> str:  # noqa: ARG002  (a container is no machine)
         """Return the id of the spec's image, once it is here.
 
         Raises:

@@ -8,7 +8,7 @@ from docker.errors import NotFound
 
 from gym_queue.errors import GymQueueError
 from gym_queue.runners.docker.client import Daemon, remove_container, translated
-from gym_queue.runners.docker.owner import HOST, Place, is_orphan, start_of
+from gym_queue.runners.owner import HOST, Place, is_orphan, start_of
 
 logger = logging.getLogger(__name__)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import shlex
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +15,8 @@ from typing import IO
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from gym_queue.errors import Forbidden, PathNotFound, RequestInvalid, RunnerFailed, TooLarge
+from gym_queue.errors import Forbidden, PathNotFound, RequestInvalid, RunnerFailed
+from gym_queue.runners import tarfiles
 from gym_queue.runners.docker.client import Daemon, explain, translated
 from gym_queue.runners.docker.exec import Shells
 from gym_queue.runners.hostfiles import check_size
@@ -85,18 +84,9 @@ class ContainerFiles:
         name = "." if source.is_dir() else source.name if goes_into else PurePosixPath(path).name
         with tempfile.TemporaryFile(dir=self._scratch) as packed:
             with translated(f"{source} cannot be read"):
-                self._pack(source, name, packed)
+                tarfiles.pack(source, name, packed, uid=self._user.uid, gid=self._user.gid)
             packed.seek(0)
             self._put(folder, packed, f"{source} cannot be copied to {target}")
-
-    def _pack(self, source: Path, name: str, packed: IO[bytes]) -> None:
-        with tarfile.open(mode="w", fileobj=packed, format=tarfile.PAX_FORMAT) as tar:
-            for member, file in self._members(source, name):
-                if file is None:
-                    tar.addfile(member)
-                else:
-                    with file.open("rb") as opened:
-                        tar.addfile(member, opened)
 
     def _put(self, folder: str, packed: IO[bytes], what: str) -> None:
         with translated(what):
@@ -118,12 +108,9 @@ class ContainerFiles:
         path = self._absolute(source)
         with (
             translated(f"{source} cannot be copied from the container"),
-            tempfile.TemporaryDirectory(dir=self._scratch) as staging,
+            self._archive(path, source) as tar,
         ):
-            with self._archive(path, source) as tar:
-                unpack(tar, Path(staging), shown=source, limit_bytes=self._copy_bytes)
-            (found,) = Path(staging).iterdir()
-            _move(found, target)
+            tarfiles.unpack_to(tar, target, shown=source, limit_bytes=self._copy_bytes, scratch=self._scratch)
 
     def _absolute(self, path: str) -> str:
         if "\0" in path or not path:
@@ -144,32 +131,6 @@ class ContainerFiles:
             )
         how, _, folder = result.output.rpartition("\n")
         return how.endswith("into"), folder
-
-    def _members(self, source: Path, name: str) -> Iterator[tuple[tarfile.TarInfo, Path | None]]:
-        """Yield what to pack; the topmost folder is there already, and keeps its rights."""
-        if not source.is_dir():
-            yield self._member(source.resolve(), name), source
-            return
-        for folder, folders, files in os.walk(source):
-            for each in sorted((*folders, *files)):
-                path = Path(folder, each)
-                member = self._member(path, path.relative_to(source).as_posix())
-                yield member, path if member.isreg() else None
-
-    def _member(self, path: Path, name: str) -> tarfile.TarInfo:
-        made = tarfile.TarInfo(name)
-        status = path.lstat()
-        made.mode, made.mtime = status.st_mode & 0o7777, int(status.st_mtime)
-        made.uid, made.gid = self._user.uid, self._user.gid
-        if path.is_symlink():
-            made.type, made.linkname = tarfile.SYMTYPE, str(path.readlink())
-        elif path.is_dir():
-            made.type = tarfile.DIRTYPE
-        elif path.is_file():
-            made.size = status.st_size
-        else:
-            raise RequestInvalid(f"{path} is neither file, folder nor link: it cannot be copied")
-        return made
 
     @contextmanager
     def _archive(self, path: str, shown: str) -> Iterator[tarfile.TarFile]:
@@ -192,81 +153,3 @@ def make_folder(container: Container, path: str, user: InsideUser) -> None:
         tar.addfile(made)
     with translated(f"the folder {path} cannot be made in the container"):
         container.put_archive("/", packed.getvalue())
-
-
-def unpack(tar: tarfile.TarFile, folder: Path, *, shown: str, limit_bytes: int | None = None) -> None:
-    """Unpack what a container sent: files and folders first, links last, so that none is written through.
-
-    Args:
-        tar: One file, or one folder with what it holds.
-        folder: Empty.
-        shown: What was copied, for errors.
-        limit_bytes: Most that its files may hold; None is no limit.
-
-    Raises:
-        Forbidden: It holds a device, a FIFO, a path out of ``folder`` or a link that leads out.
-        TooLarge: Its files hold more.
-    """
-    left = limit_bytes
-    links: list[tuple[Path, str]] = []
-    folders: list[tuple[Path, int]] = []
-    for member in tar:
-        if left is not None and (left := left - member.size) < 0:
-            raise TooLarge(
-                f"{shown} is larger than the {limit_bytes:,} bytes that one copy may take: copy it in parts",
-                {"max_bytes": limit_bytes},
-            )
-        path = folder.joinpath(*_parts_inside(member.name, shown))
-        if member.isdir():
-            path.mkdir(exist_ok=True)
-            folders.append((path, member.mode))
-        elif member.isreg():
-            _write(tar, member, path)
-        elif member.issym() and leads_inside(member.linkname, depth=len(path.relative_to(folder).parts) - 2):
-            links.append((path, member.linkname))
-        elif member.islnk():
-            os.link(folder.joinpath(*_parts_inside(member.linkname, shown)), path, follow_symlinks=False)
-        else:
-            kind = f"a link to {member.linkname}, outside of it" if member.issym() else "a device or FIFO"
-            raise Forbidden(f"{shown} holds {member.name}, {kind}: copy what lies beside it")
-    for path, linkname in links:
-        path.symlink_to(linkname)
-    for path, mode in reversed(folders):
-        path.chmod(mode & 0o777 | 0o700)
-
-
-def leads_inside(linkname: str, *, depth: int) -> bool:
-    """Whether a link stays below a folder, whatever other such links its path goes through.
-
-    Args:
-        linkname: What the link holds.
-        depth: How many folders lie between that folder and the link; negative for the link itself.
-    """
-    parts = PurePosixPath(linkname).parts
-    ups = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
-    return not linkname.startswith("/") and ups <= depth and ".." not in parts[ups:]
-
-
-def _parts_inside(name: str, shown: str) -> tuple[str, ...]:
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts:
-        raise Forbidden(f"{shown} came out of the container with the path {name!r}, outside of it")
-    return parts
-
-
-def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    content = tar.extractfile(member)
-    assert content is not None  # noqa: S101  it is a regular file
-    with path.open("xb") as file:
-        shutil.copyfileobj(content, file)
-        os.fchmod(file.fileno(), member.mode & 0o777)
-
-
-def _move(found: Path, target: Path) -> None:
-    """Move a file to ``target``, or into it when that is a folder; merge a folder into it."""
-    if not found.is_dir():
-        destination = target / found.name if target.is_dir() else target
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(found, destination)
-        return
-    shutil.copytree(found, target, symlinks=True, dirs_exist_ok=True, copy_function=shutil.move)

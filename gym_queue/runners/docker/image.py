@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -11,7 +10,6 @@ import tarfile
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +22,8 @@ from docker.utils.build import exclude_paths
 from gym_queue.errors import RunnerFailed, SpecInvalid, SpecNotFound
 from gym_queue.runners.docker.client import Daemon, explain, translated
 from gym_queue.runners.docker.create import ImageFacts
-from gym_queue.runners.docker.owner import PREFIX
+from gym_queue.runners.filelock import hold
+from gym_queue.runners.owner import PREFIX
 from gym_queue.settings import APP_NAME
 from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.loader import shipped_dockerfile
@@ -108,7 +107,7 @@ class Images:
         context = BuildContext(find_dockerfile(spec.dockerfile, env_dir), build_arguments(spec))
         with translated(f"the context of {context.dockerfile} cannot be read"):
             tag = f"{REPOSITORY}:{context.digest()}"
-        with self._locked(tag.partition(":")[2]):
+        with hold(self._locks / f"{tag.partition(':')[2]}.lock"):  # whoever comes second finds the image made
             return facts_of(self._find(tag) or self._build(context, tag))
 
     def _find(self, name: str) -> Image | None:
@@ -158,14 +157,6 @@ class Images:
             timeout=None,
         )
         return events
-
-    @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        """Hold the lock of one content; whoever comes second finds the image made."""
-        self._locks.mkdir(parents=True, exist_ok=True)
-        with (self._locks / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def find_dockerfile(name: str, env_dir: Path | None) -> Path:

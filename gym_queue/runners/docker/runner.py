@@ -15,21 +15,21 @@ from docker.models.containers import Container
 from gym_queue.errors import NotSupported, RunnerFailed
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
+from gym_queue.runners.accounts import account_script
 from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup, Traits
 from gym_queue.runners.display.camera import X11Camera
 from gym_queue.runners.display.viewer import ScreenServers
 from gym_queue.runners.display.x11 import X11Display
-from gym_queue.runners.docker.accounts import account_script
 from gym_queue.runners.docker.checkpoints import RESTORE, find_checkpoint, save_container, without_stale
 from gym_queue.runners.docker.client import Daemon, remove_container, translated
 from gym_queue.runners.docker.create import X11_FOLDER, ImageFacts, copied_mounts, display_of, plan
 from gym_queue.runners.docker.exec import Shells
 from gym_queue.runners.docker.files import ContainerFiles, InsideUser, make_folder
 from gym_queue.runners.docker.image import Images, lock_folder
-from gym_queue.runners.docker.owner import Place, labels_of
 from gym_queue.runners.docker.senses import Senses
 from gym_queue.runners.docker.state import ContainerStats, explain_end, ran_out_of_memory, read_stats
 from gym_queue.runners.docker.xserver import XServer
+from gym_queue.runners.owner import Place, labels_of
 from gym_queue.specs.loader import resolve_mount
 
 logger = logging.getLogger(__name__)

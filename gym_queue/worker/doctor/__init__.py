@@ -1,7 +1,7 @@
 """Says what runners this host can run, by trying, and what would make the others run."""
 
 from gym_queue.worker.doctor.diagnose import diagnose
-from gym_queue.worker.doctor.preflight import preflight
+from gym_queue.worker.doctor.preflight import Usable, preflight
 from gym_queue.worker.doctor.render import render
 from gym_queue.worker.doctor.report import Finding, HostReport, KvmReport, KvmState, RunnerReport
 
@@ -11,6 +11,7 @@ __all__ = [
     "KvmReport",
     "KvmState",
     "RunnerReport",
+    "Usable",
     "diagnose",
     "preflight",
     "render",

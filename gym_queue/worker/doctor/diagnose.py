@@ -9,20 +9,22 @@ from functools import partial
 
 import psutil
 
-from gym_queue.names import RUNNERS
+from gym_queue.names import QEMU_FAMILY, RUNNERS
+from gym_queue.runners.base import VmOptions
+from gym_queue.runners.qemu.kvm import DEVICE
 from gym_queue.worker.doctor import acceleration, tools
 from gym_queue.worker.doctor.dockerd import docker_daemon
 from gym_queue.worker.doctor.extras import extras
 from gym_queue.worker.doctor.gather import gather
 from gym_queue.worker.doctor.host import Platform, this_platform
-from gym_queue.worker.doctor.kvm import DEVICE
 from gym_queue.worker.doctor.report import Finding, HostReport, KvmReport, KvmState, RunnerReport
 from gym_queue.worker.doctor.terminal import terminal
+from gym_queue.worker.doctor.vmimages import vm_images
 
 DEADLINE_S = 5.0
 PROBE_SHARE = 0.9  # of the deadline: what a probe may use, so that it can tell what hung
 
-KVM, HYPERVISOR = "kvm", "hypervisor_framework"
+KVM, HYPERVISOR, VM_IMAGES = "kvm", "hypervisor_framework", "vm_images"
 PROBES: Mapping[str, Callable[[Platform, float], Finding]] = {
     "terminal": terminal,
     "docker_daemon": docker_daemon,
@@ -36,10 +38,11 @@ PROBES: Mapping[str, Callable[[Platform, float], Finding]] = {
     "apple_silicon": acceleration.apple_silicon,
     KVM: acceleration.probe_kvm,
     HYPERVISOR: acceleration.hypervisor_framework,
+    VM_IMAGES: vm_images,
 }
 
 _APPTAINER = ("apptainer", "user_namespaces")
-_QEMU = ("qemu_system", "qemu_img")
+_QEMU = ("qemu_system", "qemu_img", VM_IMAGES)
 _ANDROID = ("android_sdk", "emulator", "adb")
 
 
@@ -50,11 +53,11 @@ def needs(runner: str, here: Platform) -> tuple[str, ...]:
         runner: A name of ``RUNNERS``.
         here: The platform: it decides what accelerates virtual machines.
     """
-    accelerator = HYPERVISOR if here.system == "Darwin" else KVM
+    accelerator = _accelerator(here)
     by_runner = {
         "local": ("terminal",),
         "docker": ("docker_daemon",),
-        "qemu": (*_QEMU, accelerator, *_APPTAINER),
+        "qemu": (*_QEMU, accelerator),
         "qemu_native": (*_QEMU, accelerator),
         "apptainer": _APPTAINER,
         "avd": (*_ANDROID, accelerator, *_APPTAINER),
@@ -65,8 +68,16 @@ def needs(runner: str, here: Platform) -> tuple[str, ...]:
     return by_runner[runner]
 
 
+def _accelerator(here: Platform) -> str:
+    return HYPERVISOR if here.system == "Darwin" else KVM
+
+
 def diagnose(
-    runners: Sequence[str] | None = None, *, implemented: Collection[str], deadline_s: float = DEADLINE_S
+    runners: Sequence[str] | None = None,
+    *,
+    implemented: Collection[str],
+    deadline_s: float = DEADLINE_S,
+    vm: VmOptions | None = None,
 ) -> HostReport:
     """Probe this host, and say for each runner whether it can run here. Never raises for what it finds.
 
@@ -74,12 +85,17 @@ def diagnose(
         runners: Names to judge; None judges every runner except fake. An unknown one is reported as such.
         implemented: The runners this version has.
         deadline_s: Seconds until a probe that has not answered counts as failed.
+        vm: How virtual machines are to run; None allows no emulation, and takes the user's own images.
     """
-    here = this_platform()
+    here, vm = this_platform(), vm or VmOptions()
     asked = [name for name in RUNNERS if name != "fake"] if runners is None else list(dict.fromkeys(runners))
     wanted = set[str]().union(*(needs(name, here) for name in asked if name in RUNNERS))
     limit_s = deadline_s * PROBE_SHARE
-    chosen = {name: partial(probe, here, limit_s) for name, probe in PROBES.items() if name in wanted}
+    probes: dict[str, Callable[[Platform, float], Finding]] = {
+        **PROBES,
+        VM_IMAGES: partial(vm_images, folder=vm.image_dir),
+    }
+    chosen = {name: partial(probe, here, limit_s) for name, probe in probes.items() if name in wanted}
     found = gather(chosen, deadline_s=deadline_s)
     return HostReport(
         hostname=platform.node(),
@@ -87,13 +103,20 @@ def diagnose(
         cpus=os.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
         kvm=_as_kvm(found[KVM]) if KVM in found else None,
-        runners=tuple(judge(name, here, found, implemented) for name in asked),
+        runners=tuple(
+            judge(name, here, found, implemented, allow_emulation=vm.allow_emulation) for name in asked
+        ),
         extras=extras(here) if runners is None else (),
     )
 
 
 def judge(
-    runner: str, here: Platform, found: Mapping[str, Finding], implemented: Collection[str]
+    runner: str,
+    here: Platform,
+    found: Mapping[str, Finding],
+    implemented: Collection[str],
+    *,
+    allow_emulation: bool = False,
 ) -> RunnerReport:
     """Return the verdict on one runner.
 
@@ -102,9 +125,13 @@ def judge(
         here: The platform the findings are of.
         found: Probe name → finding, at least for all the runner needs.
         implemented: The runners this version has.
+        allow_emulation: Whether QEMU may do without acceleration.
     """
     if runner not in RUNNERS:
         return _unknown(runner)
+    if runner in QEMU_FAMILY:
+        means = _accelerator(here)
+        found = {**found, means: acceleration.for_qemu(found[means], allow_emulation=allow_emulation)}
     findings = [found[need] for need in needs(runner, here)]
     missing = [finding for finding in findings if not finding.ok]
     reason = "; ".join(finding.reason for finding in missing or findings) or f"{runner} runs anywhere"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from pydantic import BaseModel, ConfigDict
+
+from gym_queue.runners.qemu.acceleration import KvmState as KvmState
 
 
 class Finding(BaseModel):
@@ -18,18 +18,6 @@ class Finding(BaseModel):
     remedy: str | None = None
     """What to do when not ``ok``."""
     details: dict[str, str] = {}
-
-
-class KvmState(StrEnum):
-    """How far a guest came."""
-
-    WORKS = "works"  # it ran, at the processor's own speed
-    SLOW = "slow"  # it ran, but interpreted: nothing would boot
-    STUCK = "stuck"  # it was entered and never came out
-    FAILED = "failed"  # it could not be set up
-    DENIED = "denied"  # /dev/kvm is not ours to open
-    ABSENT = "absent"  # there is no /dev/kvm
-    UNKNOWN = "unknown"  # the probe has no guest for this architecture
 
 
 class KvmReport(Finding):

@@ -6,11 +6,13 @@ import os
 import re
 from pathlib import Path
 
-from gym_queue.worker.doctor import command
+from gym_queue.runners import command
 from gym_queue.worker.doctor.host import Platform
 from gym_queue.worker.doctor.report import Finding
 
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
+MIN_QEMU = 7
+"""Major version of the oldest QEMU that the runner's snapshots were seen to work with."""
 _ARM = frozenset({"aarch64", "arm64"})
 
 
@@ -52,7 +54,14 @@ def qemu_system(here: Platform, timeout_s: float) -> Finding:
         brew="qemu",
         otherwise=f"install QEMU with {program}",
     )
-    return version(program, "--version", remedy=remedy, timeout_s=timeout_s)
+    found = version(program, "--version", remedy=remedy, timeout_s=timeout_s)
+    number = found.details.get(program, "")
+    if found.ok and int(number.partition(".")[0]) < MIN_QEMU:
+        reason = f"{found.reason} is too old: QEMU {MIN_QEMU} is needed"
+        return found.model_copy(
+            update={"ok": False, "reason": reason, "remedy": f"install QEMU {MIN_QEMU} or later"}
+        )
+    return found
 
 
 def qemu_img(here: Platform, timeout_s: float) -> Finding:

@@ -32,9 +32,11 @@ def start_rig(short_dir: Path) -> Iterator[StartRig]:
         idle_timeout_s: float = 3600,
         call_timeout_s: float = 20,
         clock: Callable[[], float] = time.time,
+        runners: tuple[str, ...] = ("fake", "local"),
+        vm_memory_bytes: int | None = None,
     ) -> Rig:
-        limits = HostLimits(max_envs, idle_timeout_s, call_timeout_s)
-        rigs.append(Rig(short_dir / f"w{len(rigs)}", limits, clock))
+        limits = HostLimits(max_envs, idle_timeout_s, call_timeout_s, vm_memory_bytes=vm_memory_bytes)
+        rigs.append(Rig(short_dir / f"w{len(rigs)}", limits, clock, runners))
         rigs[-1].start()
         return rigs[-1]
 

@@ -62,11 +62,17 @@ def hot(request: BaseModel) -> dict[str, Any]:
 class Rig:
     """A Host and its loop."""
 
-    def __init__(self, work_dir: Path, limits: HostLimits, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        work_dir: Path,
+        limits: HostLimits,
+        clock: Callable[[], float] = time.time,
+        runners: tuple[str, ...] = ("fake", "local"),
+    ) -> None:
         self.work_dir = work_dir
         self.loop = LoopThread()
         self.loop.start()
-        self.host = Host(work_dir, ("fake", "local"), limits, clock=clock)
+        self.host = Host(work_dir, runners, limits, clock=clock)
         self._threads = ThreadPoolExecutor(64)
 
     def start(self) -> None:

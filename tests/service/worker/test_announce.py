@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from gym_queue.errors import StartupFailed
 from gym_queue.web.server import LoopThread
 from gym_queue.worker.announce import Announcer, Census, MasterLink, describe_worker
+from gym_queue.worker.doctor import Usable
 from tests.service.worker.masters import SmallMaster
 from tests.waiting import wait_until
 
@@ -40,7 +41,7 @@ def announcer(master: SmallMaster) -> Announcer:
         port=1,
         max_envs=2,
         max_starting=1,
-        runners=("fake",),
+        usable=Usable(("fake",)),
         queues=["env.fake.w1"],
     )
     census = Census(["e1", "e2"], ["e2"], {"reaped": 3})

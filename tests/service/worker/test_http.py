@@ -217,6 +217,13 @@ def test_a_reset_says_which_checkpoint_it_used(client: httpx.Client, env: str) -
     assert second == {"loaded": "post_start", "saved": []}
 
 
+def test_a_reset_to_a_machine_that_runs_starts_from_one(client: httpx.Client, env: str) -> None:
+    body = {"use_savevm": True, "cache_level": "post_start"}
+    client.post(f"{env}/reset", json=body)
+    second = client.post(f"{env}/reset", json=body).json()["_checkpoint"]
+    assert second == {"loaded": "post_start", "saved": [], "machine": True}
+
+
 @pytest.mark.parametrize(
     ("call", "body", "expected"),
     [
@@ -291,7 +298,7 @@ def test_a_bad_create_is_the_callers_error(
         ("step", b"{", (400, "malformed")),
         ("step", b'{"actions": [{"mouse": {"hover": 1}}]}', (422, "action_invalid")),
         ("step", b'{"actions": 1}', (422, "request_invalid")),
-        ("reset", b'{"use_savevm": true}', (422, "not_supported")),
+        ("reset", b'{"use_savevm": 1}', (422, "request_invalid")),
         ("reset", b'{"seed": "x"}', (422, "request_invalid")),
         ("trajectory_event", b'{"event": {"a": "\\ud800"}}', (422, "request_invalid")),
         (

@@ -7,6 +7,7 @@ import pytest
 from gym_queue.web.rotation import RotatingToken
 from gym_queue.web.server import LoopThread
 from gym_queue.worker.announce import Announcer, Census, MasterLink, describe_worker
+from gym_queue.worker.doctor import Usable
 from tests.service.master.guarded import guarded_master, worker_of
 from tests.waiting import wait_until
 
@@ -35,7 +36,7 @@ def test_its_heartbeats_go_on_under_a_new_token_and_with_its_secret(loop, tmp_pa
             port=1,
             max_envs=2,
             max_starting=1,
-            runners=("fake",),
+            usable=Usable(("fake",)),
             queues=[],
         )
         held = following(path)

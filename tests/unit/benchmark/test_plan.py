@@ -92,7 +92,7 @@ def test_an_environment_without_tasks_has_nothing_to_run(folder):
 
 
 def test_all_is_every_environment_that_ships():
-    assert [each.name for each in plan("all", split="quick")] == ["desktop_env", "terminal_env"]
+    assert [each.name for each in plan("all", split="quick")] == ["desktop_env", "terminal_env", "vm_env"]
 
 
 @pytest.mark.parametrize("where", [".", "environments"])

@@ -18,7 +18,11 @@ def run(*words: str) -> str:
 def test_every_environment_is_a_line_where_no_terminal_is() -> None:
     lines = run("list").splitlines()
     assert lines[0].split() == ["name", "runner", "tasks", "description"]
-    assert lines[-1].split()[:3] == ["terminal_env", "local", "12"]
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["desktop_env", "docker", "6"],
+        ["terminal_env", "local", "12"],
+        ["vm_env", "qemu", "4"],
+    ]
     assert lines[-1].endswith("no network.")
 
 

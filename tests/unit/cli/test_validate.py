@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from gym_queue.cli.main import app
 from gym_queue.errors import RequestInvalid
+from gym_queue.specs.loader import shipped_environments
 
 
 def validate(*arguments: str | Path) -> Result:
@@ -79,5 +80,6 @@ def test_numbers_out_of_range_are_usage_errors(arguments: tuple[str, ...]) -> No
 
 
 def test_every_shipped_environment_is_sound() -> None:
-    for name in ("terminal_env", "desktop_env"):
+    assert "vm_env" in shipped_environments()
+    for name in shipped_environments():
         assert validate(name, "--strict").exit_code == 0

@@ -85,11 +85,11 @@ def test_what_is_found_is_json_too(env_dir: Path) -> None:
 
 def test_what_is_not_the_tasks_fault_is_status_3(env_dir: Path) -> None:
     add(env_dir, "hello")
-    (env_dir / "env.json").write_text(json.dumps({**ENV, "runner": "qemu"}))
+    (env_dir / "env.json").write_text(json.dumps({**ENV, "runner": "avf"}))
     ran = verify("task", env_dir, "--task", "hello")
     assert ran.exit_code == 3
     assert "idle: not judged: " in ran.stdout
-    assert "qemu" in ran.stdout
+    assert "avf" in ran.stdout
 
 
 def test_a_broken_script_is_an_error_before_anything_runs(env_dir: Path) -> None:

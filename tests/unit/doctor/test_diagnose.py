@@ -64,14 +64,35 @@ def test_a_runner_all_of_whose_needs_are_met_is_ready_only_if_this_version_has_i
 
 
 def test_each_missing_need_is_named_with_its_remedy(linux):
-    found = {need: Finding(ok=True, reason=need) for need in needs("qemu", linux)}
+    found = {need: Finding(ok=True, reason=need) for need in needs("avd", linux)}
     found |= {
         "kvm": Finding(ok=False, reason="no kvm", remedy="get kvm"),
         "apptainer": Finding(ok=False, reason="no apptainer", remedy="get apptainer"),
     }
-    report = judge("qemu", linux, found, {"qemu"})
+    report = judge("avd", linux, found, {"avd"})
     assert (report.reason, report.remedy) == ("no kvm; no apptainer", "get kvm; get apptainer")
     assert judge("apptainer", linux, found, {"apptainer"}).reason == "no apptainer"
+
+
+@pytest.mark.parametrize("runner", ["qemu", "qemu_native"])
+def test_qemu_needs_no_apptainer_and_emulates_only_where_it_may(runner, linux):
+    found = {need: Finding(ok=True, reason=need) for need in needs(runner, linux)}
+    assert "apptainer" not in found
+    found["kvm"] = Finding(ok=False, reason="no kvm", remedy="get kvm")
+    refused = judge(runner, linux, found, {runner})
+    assert (refused.ready, refused.reason) == (False, "no kvm")
+    assert "--allow-emulation" in str(refused.remedy)
+    allowed = judge(runner, linux, found, {runner}, allow_emulation=True)
+    assert allowed.ready
+    assert "emulated" in allowed.reason
+    assert allowed.details["acceleration"] == "tcg"
+    assert not judge(
+        "avd_native", linux, {**found, **all_of("avd_native", linux, but="kvm")}, {"avd_native"}
+    ).ready
+
+
+def all_of(runner, linux, *, but):
+    return {need: Finding(ok=True, reason=need) for need in needs(runner, linux) if need != but}
 
 
 def test_a_probe_that_hangs_or_raises_is_a_finding_and_its_neighbours_answer(caplog):

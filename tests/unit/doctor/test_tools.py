@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from gym_queue.worker.doctor import command, tools
+from gym_queue.runners import command
+from gym_queue.worker.doctor import tools
 
 
 def test_qemu_versions_are_read_from_what_the_programs_print(make_program, linux):
@@ -12,6 +13,12 @@ def test_qemu_versions_are_read_from_what_the_programs_print(make_program, linux
     make_program("qemu-img", "echo 'qemu-img version 8.2.2'; echo Copyright")
     assert tools.qemu_system(linux, 4).details == {"qemu-system-x86_64": "8.2.2"}
     assert tools.qemu_img(linux, 4).details == {"qemu-img": "8.2.2"}
+
+
+def test_a_qemu_that_is_too_old_is_said(make_program, linux):
+    make_program("qemu-system-x86_64", "echo 'QEMU emulator version 6.2.0'")
+    finding = tools.qemu_system(linux, 4)
+    assert (finding.ok, finding.reason) == (False, "qemu-system-x86_64 6.2.0 is too old: QEMU 7 is needed")
 
 
 def test_on_arm_the_arm_machine_emulator_is_asked(make_program, linux):
@@ -59,8 +66,8 @@ def test_a_program_that_prints_no_version_is_not_ok(make_program):
 
 
 def test_a_file_that_is_no_program_is_not_ok(make_program):
-    make_program("adb", "").write_bytes(b"\x7fELF junk")
-    finding = tools.version("adb", "version", remedy="reinstall", timeout_s=4)
+    make_program("junk", "").write_bytes(b"\x7fELF junk")
+    finding = tools.version("junk", "version", remedy="reinstall", timeout_s=4)
     assert (finding.ok, finding.remedy) == (False, "reinstall")
 
 

@@ -41,6 +41,8 @@ def test_the_list_shows_what_is_kept(folder: Path) -> None:
     shown = run(folder, "list")
     assert "first" in shown
     assert "pre_start" in shown
+    assert "files" in shown
+    assert "machine" in shown  # the state
     assert "3 checkpoints" in shown
 
 

@@ -14,7 +14,7 @@ from gym_queue.errors import NotSupported, PathNotFound, RequestInvalid
 from gym_queue.runners.fake import FakeRunner
 from gym_queue.runners.homecheckpoints import HomeCheckpoints
 from gym_queue.specs.loader import parse_env, parse_task
-from tests.unit.env.conftest import ENV, Lab, reset
+from tests.unit.env.conftest import ENV, Lab, reset, step
 
 HOOKS = {
     "hooks": {
@@ -209,11 +209,13 @@ def source_of(env_dir: Path, *, env: dict[str, Any] | None = None, task: str = "
     return EnvSource(spec, parse_task({"id": task}, where="task"), env_dir, env_dir / "tasks" / task, "fake")
 
 
-def keys_of(source: EnvSource, base: str = "", seed: int | None = 1) -> tuple[str, str]:
+def keys_of(
+    source: EnvSource, base: str = "", seed: int | None = 1, *, machine: bool = False
+) -> tuple[str, str]:
     keys = CheckpointKeys(source)
     return (
-        keys.key("pre_start", base=base, seed=seed),
-        keys.key("post_task", base=base, seed=seed),
+        keys.key("pre_start", base=base, seed=seed, machine=machine),
+        keys.key("post_task", base=base, seed=seed, machine=machine),
     )
 
 
@@ -224,6 +226,7 @@ def test_the_key_changes_with_all_that_shapes_the_state(tmp_path: Path) -> None:
     script.write_text("true")
     seen = [keys_of(source_of(env_dir))]
     seen.append(keys_of(source_of(env_dir), base="another image"))
+    seen.append(keys_of(source_of(env_dir), machine=True))
     seen.append(keys_of(source_of(env_dir, env={"resources": {"mem_gb": 9}})))
     script.write_text("false")
     seen.append(keys_of(source_of(env_dir)))
@@ -268,6 +271,91 @@ def test_a_state_that_was_saved_is_loaded(lab: Lab, cache: CheckpointCache) -> N
     reset(other)
     other.load_state(path)
     assert ran(lab, other) == ALL
+
+
+def actions_of(episode: Episode) -> str:
+    return str(episode.capture_observation()["cli_stdout"]["text"])
+
+
+COUNTED: dict[str, Any] = {"observation": [*ENV["observation"], {"type": "cli_stdout"}]}
+MOVE = {"mouse": {"move": [1, 1]}}
+
+
+def test_a_state_holds_the_machine_as_it_ran(lab: Lab, cache: CheckpointCache) -> None:
+    episode = lab.open(env=COUNTED, checkpoints=cache)
+    reset(episode)
+    step(episode, MOVE, MOVE)
+    path = episode.save_state()
+    step(episode, MOVE)
+    episode.load_state(path)
+    assert actions_of(episode) == "2 actions"
+    assert cache.records()[0].machine
+
+
+def test_a_reset_to_a_machine_keeps_one_apart_from_files_and_needs_no_use_cache(
+    lab: Lab, cache: CheckpointCache
+) -> None:
+    other = open_with(lab, cache)
+    reset(other, use_cache=True)
+    other.close()
+    episode = open_with(lab, cache)
+    first = reset(episode, use_savevm=True)
+    assert first["_checkpoint"] == {"loaded": None, "saved": ["pre_start"], "machine": True}
+    assert reset(episode, use_savevm=True, use_cache=True)["_checkpoint"] == {
+        "loaded": "pre_start",
+        "saved": [],
+        "machine": True,
+    }
+    assert ran(lab, episode) == ALL
+    assert [record.machine for record in cache.records()] == [True, False]
+
+
+def test_of_machines_only_levels_that_hooks_lead_to_are_kept(lab: Lab, cache: CheckpointCache) -> None:
+    episode = lab.open(env={"hooks": {"post_start": ["true"]}}, task=TASK, checkpoints=cache)
+    said = reset(episode, use_savevm=True, cache_level="post_task")["_checkpoint"]
+    assert said["saved"] == ["post_start", "post_task"]
+    assert reset(episode, use_savevm=True, cache_level="pre_start")["_checkpoint"]["saved"] == ["pre_start"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "machine"),
+    [
+        ({"cache_level": "default"}, True),
+        ({"cache_level": "post_start"}, None),
+    ],
+)
+def test_the_default_level_keeps_what_the_spec_says(
+    lab: Lab, cache: CheckpointCache, asked: dict[str, str], machine: bool | None
+) -> None:
+    spec = {**HOOKS, "default_cache_level": "post_start", "default_use_savevm": True}
+    episode = lab.open(env=spec, checkpoints=cache)
+    said = reset(episode, use_cache=True, **asked)["_checkpoint"]
+    assert (said["saved"], said.get("machine")) == (["pre_start", "post_start"], machine)
+
+
+def test_a_runner_of_files_keeps_files_where_the_spec_would_rather_have_machines(
+    lab: Lab, cache: CheckpointCache
+) -> None:
+    spec = {**HOOKS, "default_use_savevm": True}
+    episode = lab.open(env=spec, runner="local", checkpoints=cache)
+    assert "machine" not in reset(episode, use_cache=True, cache_level="default")["_checkpoint"]
+    assert not cache.records()[0].machine
+
+
+def test_a_record_of_an_earlier_version_holds_files(cache: CheckpointCache) -> None:
+    cache.root.mkdir()
+    old = record("old").model_dump_json(exclude={"machine"})
+    (cache.root / "old.json").write_text(old)
+    assert [each.machine for each in cache.records()] == [False]
+
+
+def test_a_machine_is_refused_of_a_runner_that_keeps_files_alone(cache: CheckpointCache) -> None:
+    class Files:
+        def save_checkpoint(self, key: str) -> int:
+            return 0
+
+    with pytest.raises(NotSupported, match="use_savevm"):
+        cache.save(Files(), record("a", machine=True))  # type: ignore[arg-type]  # no more of a runner is asked
 
 
 def test_a_state_is_saved_where_one_asks(lab: Lab, cache: CheckpointCache, tmp_path: Path) -> None:

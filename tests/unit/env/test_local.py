@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gym_queue.env.local import LocalGymEnv, from_config, make
+from gym_queue.env.setup import local_vm_options
 from gym_queue.errors import (
     EnvState,
     NotSupported,
@@ -15,6 +16,7 @@ from gym_queue.errors import (
     SpecInvalid,
     SpecNotFound,
 )
+from gym_queue.runners.base import VmOptions
 from tests.unit.env.conftest import ENV
 
 
@@ -112,6 +114,14 @@ def test_fetch_path_copies_where_it_is_told(env_dir: Path, tmp_path: Path) -> No
         path = env.reset()["screen"]["path"]
         assert env.fetch_path(path) == path
         assert Path(env.fetch_path(path, str(tmp_path / "deep/copy.png"))).stat().st_size > 0
+
+
+def test_how_virtual_machines_run_here_is_in_the_variables(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GYM_ANYTHING_ALLOW_EMULATION", "1")
+    monkeypatch.setenv("GYM_ANYTHING_VM_IMAGE_DIR", str(tmp_path))
+    assert local_vm_options() == VmOptions(allow_emulation=True, image_dir=tmp_path)
 
 
 def test_the_surface_is_that_of_remote_environments() -> None:

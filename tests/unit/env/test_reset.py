@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gym_queue.errors import EnvState, HookFailed, NotSupported
+from gym_queue.errors import EnvState, HookFailed, NotSupported, RunnerUnavailable
+from gym_queue.runners.base import Runner, RunnerSetup, VmOptions
+from gym_queue.runners.fake import FakeRunner
 from tests.unit.env.conftest import Lab, events_of, reset, step
 
 ALL_HOOKS = {
@@ -132,11 +134,32 @@ def test_a_reset_after_done_starts_anew(lab: Lab) -> None:
 
 
 def test_a_machine_snapshot_is_refused_before_anything_is_touched(lab: Lab) -> None:
-    episode = lab.open()
+    episode = lab.open(runner="local")
     reset(episode)
     with pytest.raises(NotSupported, match="use_savevm"):
         reset(episode, use_savevm=True)
     assert step(episode)["done"] is False
+
+
+def test_a_machine_that_this_host_has_no_memory_for_is_refused_before_it_starts(lab: Lab) -> None:
+    def open_runner(name: str, setup: RunnerSetup) -> Runner:
+        raise AssertionError(f"{name} was opened")
+
+    episode = lab.open(env={"resources": {"mem_gb": 900_000}}, runner="qemu", open_runner=open_runner)
+    with pytest.raises(RunnerUnavailable, match=r"lower resources\.mem_gb"):
+        reset(episode)
+
+
+def test_how_virtual_machines_run_reaches_the_runner(lab: Lab) -> None:
+    seen: list[RunnerSetup] = []
+
+    def open_runner(name: str, setup: RunnerSetup) -> Runner:
+        seen.append(setup)
+        return FakeRunner(setup)
+
+    options = VmOptions("tcg", allow_emulation=True)
+    reset(lab.open(vm=options, open_runner=open_runner))
+    assert seen[0].vm == options
 
 
 def test_a_task_for_windows_alone_is_refused_at_open(lab: Lab) -> None:

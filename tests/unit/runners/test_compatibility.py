@@ -11,9 +11,9 @@ from gym_queue.env.local import make
 from gym_queue.errors import NotSupported, RequestInvalid
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
-from gym_queue.runners.base import RunnerSetup
+from gym_queue.runners.base import MachineCheckpoints, RunnerSetup
 from gym_queue.runners.compatibility import Compatibility, compatibility
-from gym_queue.runners.registry import implemented_runners, open_runner
+from gym_queue.runners.registry import implemented_runners, open_runner, runner_kinds
 from gym_queue.specs.env import EnvSpec
 
 FOUND = {each.kind: each for each in compatibility(list(implemented_runners()))}
@@ -76,12 +76,20 @@ def test_a_runner_observes_and_takes_what_the_matrix_says_and_nothing_else(tmp_p
             continue  # refused outright
 
 
-@pytest.mark.parametrize("kind", ["LocalRunner", "FakeRunner"])
-def test_no_runner_that_keeps_files_alone_resets_to_a_machine_that_runs(kind: str) -> None:
-    assert not FOUND[kind].savevm
-    spec = {"id": "x", **SPECS[kind], "observation": [{"type": "rgb_screen"}], "action": [{"type": "mouse"}]}
-    with make(spec) as env, pytest.raises(NotSupported, match="use_savevm"):
+def test_a_runner_that_keeps_files_alone_does_not_reset_to_a_machine_that_runs() -> None:
+    assert not FOUND["LocalRunner"].savevm
+    fields = {"observation": [{"type": "rgb_screen"}], "action": [{"type": "mouse"}]}
+    with (
+        make({"id": "x", "runner": "local", **fields}) as env,
+        pytest.raises(NotSupported, match="use_savevm"),
+    ):
         env.reset(use_savevm=True)
+
+
+def test_who_keeps_machines_has_the_power_to_save_one() -> None:
+    for name in implemented_runners():
+        for kind in runner_kinds(name):
+            assert kind.TRAITS.keeps_machines == issubclass(kind, MachineCheckpoints)  # type: ignore[attr-defined]
 
 
 def test_every_runner_is_there_and_those_of_this_version_come_first() -> None:

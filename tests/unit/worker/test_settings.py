@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import socket
 from pathlib import Path
@@ -8,17 +9,18 @@ import pytest
 
 from gym_queue.env.bounds import EpisodeBounds
 from gym_queue.errors import ConnectionFailed, RequestInvalid
+from gym_queue.runners.base import VmOptions
 from gym_queue.settings import WorkerSettings
 from gym_queue.verifiers import VerifierLimits
 from gym_queue.web.limits import BodyLimits, DoorLimits
-from gym_queue.worker.announce import advertised_host
-from gym_queue.worker.run import (
-    check_settings,
+from gym_queue.worker.allowances import (
     episode_bounds_of,
     host_policy_of,
     verifier_limits_of,
-    warn_of_wide_root,
+    vm_options_of,
 )
+from gym_queue.worker.announce import advertised_host
+from gym_queue.worker.run import check_settings, warn_of_wide_root
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,20 @@ def test_what_a_step_may_ask_is_in_the_settings() -> None:
 def test_how_long_a_screen_settles_is_in_the_settings() -> None:
     bounds = episode_bounds_of(WorkerSettings(settle_ms=50, settle_max_ms=700))
     assert (bounds.settle_s, bounds.settle_max_s) == (0.05, 0.7)
+
+
+def test_how_virtual_machines_run_is_in_the_settings_and_what_the_doctor_saw(tmp_path: Path) -> None:
+    settings = WorkerSettings(allow_emulation=True, vm_image_dir=tmp_path)
+    assert vm_options_of(settings, "tcg") == VmOptions("tcg", allow_emulation=True, image_dir=tmp_path)
+    assert vm_options_of(WorkerSettings()) == VmOptions()
+
+
+def test_options_of_virtual_machines_reach_the_environments_process_as_they_are(tmp_path: Path) -> None:
+    for options in (
+        VmOptions(),
+        VmOptions("kvm", allow_emulation=True, image_dir=tmp_path, keep_booted=False),
+    ):
+        assert VmOptions.parse(json.loads(json.dumps(options.dump()))) == options
 
 
 def test_a_master_on_loopback_is_told_loopback() -> None:

@@ -87,7 +87,10 @@ def check_queue(cluster: Cluster) -> None:
         if waiting.not_before > cluster.clock():
             continue
         barred = {**cluster.creates._refusals.of(waiting.need), **waiting.excluded}
-        full = cluster.creates._full  # at least until the next tick
+        said = cluster.creates._full._said  # at least until the next tick
+        full = {
+            worker_id: why for (worker_id, only), (_, why) in said.items() if only in (None, waiting.env_id)
+        }
         found = place(waiting.need, cluster.fleet.snapshots(), exclude=barred, full=full)
         assert not isinstance(found, Placement), f"{waiting.env_id} waits, and {found} is free"
 

@@ -7,7 +7,8 @@ import pytest
 from gym_queue.errors import ActionInvalid, NotSupported
 from gym_queue.protocol.actions import parse_actions
 from gym_queue.runners.display.connection import COOKIE_NAME, read_cookie
-from gym_queue.runners.display.input import check, drag_path
+from gym_queue.runners.display.gestures import drag_path
+from gym_queue.runners.display.input import check
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from gym_queue.errors import SpecInvalid
-from gym_queue.runners.docker.accounts import account_script
+from gym_queue.runners.accounts import account_script
 from gym_queue.specs.env import UserAccount
 
 

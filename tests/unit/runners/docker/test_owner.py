@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from gym_queue.runners.docker.owner import Place, is_orphan, labels_of, start_of
+from gym_queue.runners.owner import Place, is_orphan, labels_of, start_of
 
 HERE = Place("host", "boot", "namespace")
 MINE = labels_of("env", HERE, os.getpid())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gym_queue.errors import Forbidden, TooLarge
-from gym_queue.runners.docker.files import leads_inside, unpack
+from gym_queue.runners.tarfiles import leads_inside, unpack
 
 
 def archive(*members: tuple[str, bytes, str]) -> tarfile.TarFile:

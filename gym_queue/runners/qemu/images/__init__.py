@@ -1,0 +1,1 @@
+"""Disk images that virtual machines start from: a recipe builds them, or somebody imports them."""

@@ -1,0 +1,1 @@
+"""The screen, mouse and keyboard of a virtual machine, from outside it."""

@@ -1,0 +1,175 @@
+"""Pixels of a machine's screen, which QEMU writes into a file without a name that it was handed a descriptor of.
+
+QEMU reads the video memory at the moment it is asked, so a picture is never an older one, as an RFB server's may be.
+Measured at 1280 x 720 under TCG: 5 ms into memory, 15 ms into a file on disk; as a PNG of QEMU's own 150 ms.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gym_queue.errors import RunnerFailed
+from gym_queue.runners.base import Pixels
+from gym_queue.runners.display.settle import Tile, changed_tiles
+from gym_queue.runners.qemu.qmp import Qmp
+
+logger = logging.getLogger(__name__)
+
+FORGET_TIMEOUT_S = 1.0
+MAX_SIDE_PX = 16384
+"""More than any device of QEMU shows."""
+_HEAD = re.compile(rb"P6\n(\d{1,5}) (\d{1,5})\n255\n")
+_HEAD_BYTES = 20
+
+
+class Capture:
+    """Takes pictures of one machine's screen. Used by one thread at a time; ``close`` by any.
+
+    Args:
+        qmp: The machine's monitor.
+        resolution: width, height in pixels of the pictures. A screen that is larger is cut at the right and below,
+            a smaller one is padded with black there.
+
+    Raises:
+        RunnerFailed: The machine is gone, or has no screen.
+    """
+
+    def __init__(self, qmp: Qmp, resolution: tuple[int, int]) -> None:
+        self._qmp = qmp
+        self._resolution = resolution
+        self._readable, self._writable = _open_nameless()
+        self._taking = threading.Lock()
+        self._is_closed = False
+        self._size = (0, 0)
+        self._rgb = self._incoming = np.zeros((0, 0), np.uint8)
+        self._pixels = np.zeros((resolution[1], resolution[0], 4), np.uint8)
+        try:
+            self._number = qmp.ask("add-fd", fds=[self._writable])["fdset-id"]
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """width, height in pixels of the machine's own screen, as of the last picture."""
+        return self._size
+
+    @property
+    def pixels(self) -> Pixels:
+        """The last picture, good until the next ``refresh``."""
+        return self._pixels
+
+    def refresh(self) -> bool:
+        """Take a picture of the screen as it is now, the pointer in it; return whether it differs from the last."""
+        with self._taking:
+            try:
+                if self._is_closed:
+                    raise RunnerFailed("the environment was closed: create a new one")
+                return self._take()
+            finally:
+                if self._is_closed:
+                    self._free()
+
+    def forget(self) -> None:
+        """Have QEMU close its end, before ``close``, where the machine runs on; not while a picture is taken."""
+        if self._taking.acquire(blocking=False):
+            try:
+                self._qmp.ask("remove-fd", timeout_s=FORGET_TIMEOUT_S, fdset_id=self._number)
+            except RunnerFailed as error:  # what is gone holds no descriptor
+                logger.debug("the monitor keeps a picture: %s", error)
+            finally:
+                self._taking.release()
+
+    def close(self) -> None:
+        """Let go of what the pictures are written to. Safe to call twice, and while another thread takes one."""
+        self._is_closed = True
+        if self._taking.acquire(blocking=False):
+            self._free()
+            self._taking.release()
+
+    def _take(self) -> bool:
+        os.lseek(self._writable, 0, os.SEEK_SET)
+        self._qmp.ask("screendump", filename=f"/dev/fdset/{self._number}")
+        head = self._read_head()
+        size = int(head[1]), int(head[2])
+        if size != self._size:
+            self._resize(size)
+        if os.preadv(self._readable, [self._incoming.data], head.end()) != self._incoming.nbytes:
+            raise RunnerFailed(
+                "the virtual machine's monitor gives half a picture: is the host out of memory?"
+            )
+        rows = np.flatnonzero((self._incoming != self._rgb).any(axis=1))
+        if not rows.size:
+            return False
+        self._incoming, self._rgb = self._rgb, self._incoming
+        self._convert(slice(int(rows[0]), int(rows[-1]) + 1))
+        return True
+
+    def _free(self) -> None:
+        for descriptor in (self._readable, self._writable):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._readable = self._writable = -1
+
+    def _read_head(self) -> re.Match[bytes]:
+        head = _HEAD.match(os.pread(self._readable, _HEAD_BYTES, 0))
+        if head is None or not all(0 < int(side) <= MAX_SIDE_PX for side in head.groups()):
+            raise RunnerFailed("the virtual machine's monitor gives no picture of 24 bits: is it QEMU's own?")
+        return head
+
+    def _resize(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self._rgb = np.zeros((size[1], size[0] * 3), np.uint8)
+        self._incoming = np.zeros_like(self._rgb)
+        self._rgb[:] = 1  # so that no line counts as seen already
+        self._pixels[:] = 0
+
+    def _convert(self, lines: slice) -> None:
+        width, height = (min(own, asked) for own, asked in zip(self._size, self._resolution, strict=True))
+        lines = slice(lines.start, min(lines.stop, height))
+        colours = self._rgb.reshape(self._size[1], self._size[0], 3)[lines, :width]
+        for channel in range(3):
+            self._pixels[lines, :width, 2 - channel] = colours[..., channel]
+
+
+class ScreenWatch:
+    """Compares the screen with how it was at the last look.
+
+    Args:
+        capture: Takes the pictures.
+    """
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._last: npt.NDArray[Any] = capture.pixels.copy()
+
+    def look(self) -> set[Tile]:
+        """Return where the screen differs from the last look's."""
+        self._capture.refresh()
+        tiles = changed_tiles(self._last, self._capture.pixels)
+        if tiles:
+            self._last[:] = self._capture.pixels
+        return tiles
+
+
+def _open_nameless() -> tuple[int, int]:
+    """Return two descriptors of a file without a name: one to read, and one that only writes, as QEMU wants it."""
+    if hasattr(os, "memfd_create"):
+        readable = os.memfd_create("gym-queue-screen", os.MFD_CLOEXEC)
+        try:
+            return readable, os.open(f"/proc/self/fd/{readable}", os.O_WRONLY | os.O_CLOEXEC)
+        except BaseException:
+            os.close(readable)
+            raise
+    with tempfile.NamedTemporaryFile(prefix="gym-queue-screen-") as file:
+        readable = os.open(file.name, os.O_RDONLY | os.O_CLOEXEC)
+        return readable, os.open(file.name, os.O_WRONLY | os.O_CLOEXEC)
