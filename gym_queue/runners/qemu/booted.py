@@ -86,6 +86,17 @@ class BootedMachines:
         for folder in [each for each in kept if each.name != keep][MAX_KEPT - 1 :]:
             shutil.rmtree(folder, ignore_errors=True)
             logger.info("removed the booted machine %s: %d others were used since", folder.name, MAX_KEPT)
+        for part in self._folder.glob(".*.part"):
+            self._remove_left(part)
+
+    def _remove_left(self, part: Path) -> None:
+        """Remove what a boot that was killed left; one that goes on holds its lock."""
+        with part.with_suffix(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            shutil.rmtree(part, ignore_errors=True)
 
     @contextmanager
     def _alone(self, digest: str) -> Iterator[None]:

@@ -8,8 +8,9 @@ from gym_queue.runners.memory import HostMemory
 from gym_queue.runners.qemu.machine import DEFAULT_MEMORY_GB, GIB
 from gym_queue.specs.env import EnvSpec
 
-OVERHEAD_BYTES = 128 << 20
-"""What QEMU and the environment's process take beside the guest's own memory."""
+OVERHEAD_BYTES = 224 << 20
+"""What QEMU and the environment's process take beside the guest's own memory; more than half is translated code
+where the machine is emulated."""
 RETRY_S = 5.0
 LACKS_MEMORY = "lacks_memory"
 """In an error's details: the worker has room, but not for what this environment needs."""

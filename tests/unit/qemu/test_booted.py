@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -72,6 +73,15 @@ def test_what_a_killed_boot_left_is_not_used(tmp_path: Path) -> None:
     (tmp_path / ".d.part" / "ram").write_text("half")
     kept = BootedMachines(tmp_path).get("d", 0, boot)
     assert [each.name for each in kept.folder.iterdir()] == ["disk.qcow2"]
+
+
+def test_what_a_killed_boot_of_another_kind_left_goes_and_what_still_boots_stays(tmp_path: Path) -> None:
+    for name in ("killed", "boots"):
+        (tmp_path / f".{name}.part").mkdir()
+    with (tmp_path / ".boots.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        BootedMachines(tmp_path).get("d", 0, boot)
+    assert {each.name for each in tmp_path.glob(".*.part")} == {".boots.part"}
 
 
 def test_the_least_recently_used_goes(tmp_path: Path) -> None:

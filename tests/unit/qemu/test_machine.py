@@ -46,7 +46,7 @@ def spec(**fields: Any) -> EnvSpec:
 def test_a_machine_has_processors_memory_and_acceleration() -> None:
     line = command_line(Launch(MACHINE, LINUX))
     assert line[0] == "qemu-system-x86_64"
-    assert option(line, "-accel") == ["tcg,thread=multi"]
+    assert option(line, "-accel") == ["tcg,thread=multi,tb-size=128"]
     assert option(line, "-smp") == ["2"]
     assert option(line, "-m") == ["1024M"]
 

@@ -22,8 +22,9 @@ LOOK_S = 0.02
 POINTER_S = 0.05
 """How long the pointer may take to show where it was put; a program may have hidden it."""
 POINTER_LOOK_S = 0.003
-REACTION_S = 0.25
-"""How long the first change after an action may take to show, under emulation on a busy host."""
+REACTION_S, KEY_REACTION_S = 0.25, 0.6
+"""How long the first change after an action may take to show, under emulation on a busy host; after keys it is
+programs that draw, not the X server alone."""
 READ_S, READ_MAX_S = 0.6, 4.0
 """Before keys change their meaning, programs have read what was typed: seen by a change, then stillness."""
 
@@ -101,8 +102,7 @@ class VmDisplay:
         self._input.act(action)
         if self._devices.pointer != before:
             self._await_pointer()
-        is_motion = action.keyboard is None and action.mouse == Mouse(move=self._devices.pointer)
-        self._reacts_by = 0.0 if is_motion else time.monotonic() + REACTION_S
+        self._reacts_by = time.monotonic() + self._reaction_s(action)
 
     def settle(self, *, settle_s: float, max_s: float, must_change: bool = False) -> None:
         """Wait until the screen has been still for ``settle_s`` seconds, or ``max_s`` have passed.
@@ -131,6 +131,11 @@ class VmDisplay:
         self._capture.close()
         if self._x is not None:
             self._x.close()
+
+    def _reaction_s(self, action: Action) -> float:
+        if action.keyboard is not None:
+            return KEY_REACTION_S
+        return 0.0 if action.mouse == Mouse(move=self._devices.pointer) else REACTION_S
 
     def _await_pointer(self) -> None:
         end = time.monotonic() + POINTER_S
