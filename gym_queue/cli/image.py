@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gym_queue.cli.tables import print_table
+from gym_queue.runners.qemu.booted import BOOTED, BootedMachines
 from gym_queue.runners.qemu.images.build import Say, build_image
 from gym_queue.runners.qemu.images.importing import Source, import_image
 from gym_queue.runners.qemu.images.model import Image
@@ -176,11 +177,15 @@ def import_command(
 
 @app.command()
 def remove(name: ImageName, folder: Folder = None) -> None:
-    """Remove an image. Machines that run from it go on.
+    """Remove an image, and what is kept of machines that booted it. Machines that run go on.
 
     Example: gym-anything image remove debian-x11
     """
-    ImageStore(folder).remove(name)
+    store = ImageStore(folder)
+    digest = next((image.digest for image in store.list() if image.name == name), None)
+    store.remove(name)
+    if digest is not None and digest not in {image.digest for image in store.list()}:
+        BootedMachines(store.folder / BOOTED).forget_image(digest)
     typer.echo(f"removed {name}")
 
 

@@ -16,7 +16,7 @@ from gym_queue.env.source import EnvSource
 from gym_queue.env.view import timed
 from gym_queue.errors import RunnerFailed
 from gym_queue.protocol.sessions import ResetRequest
-from gym_queue.runners.base import Runner, RunnerSetup, VmOptions
+from gym_queue.runners.base import CheckpointDamaged, Runner, RunnerSetup, VmOptions
 from gym_queue.runners.memory import read_memory
 from gym_queue.runners.qemu.room import check_room, memory_of
 from gym_queue.runners.registry import keeps_machines
@@ -179,7 +179,7 @@ class Preparation:
             prepared = self._start(
                 request.seed, plan.keys[level], remember, will_keep=plan.machine and not is_last
             )
-        except RunnerFailed as error:
+        except CheckpointDamaged as error:
             for runner in adopted:
                 runner.close()
             raise _Unusable(str(error)) from error

@@ -10,8 +10,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from gym_queue.errors import RunnerFailed
 from gym_queue.protocol.actions import Action
 from gym_queue.specs.env import EnvSpec
+
+
+class CheckpointDamaged(RunnerFailed):
+    """A checkpoint is gone, or cannot be started from by anybody: it may be removed."""
+
 
 Pixels = npt.NDArray[np.uint8]
 """(height, width, 4) uint8: blue, green, red, and a byte that means nothing."""

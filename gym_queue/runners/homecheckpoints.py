@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 from pathlib import Path
 
 from gym_queue.errors import RunnerFailed
-from gym_queue.runners.base import RunnerSetup, VmOptions
+from gym_queue.runners.base import CheckpointDamaged, RunnerSetup, VmOptions
 from gym_queue.runners.hostfiles import open_folders
 from gym_queue.specs.env import EnvSpec
 
@@ -61,12 +62,15 @@ class HomeCheckpoints:
         """Fill a home folder from a copy.
 
         Raises:
-            RunnerFailed: The copy is gone, or there is no room.
+            CheckpointDamaged: The copy is gone, or holds what cannot be copied.
+            RunnerFailed: There is no room.
         """
         try:
             shutil.copytree(self._folder / key, home, symlinks=True, dirs_exist_ok=True)
         except OSError as error:
-            raise RunnerFailed(f"the checkpoint {key} cannot be restored to {home}: {error}") from error
+            is_full = os.strerror(errno.ENOSPC) in str(error)  # of one file of many, or of all
+            kind = RunnerFailed if is_full else CheckpointDamaged
+            raise kind(f"the checkpoint {key} cannot be restored to {home}: {error}") from error
 
 
 def restore_home(setup: RunnerSetup, home: Path) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
-from gym_queue.errors import RunnerFailed
-from gym_queue.runners.base import VmOptions
+from gym_queue.runners.base import CheckpointDamaged, VmOptions
 from gym_queue.runners.docker.client import Daemon, is_gone, translated
 from gym_queue.runners.docker.create import ImageFacts
 from gym_queue.runners.docker.image import Images, facts_of, lock_folder
@@ -71,11 +70,11 @@ def find_checkpoint(daemon: Daemon, key: str) -> ImageFacts:
     """Return the image to start from.
 
     Raises:
-        RunnerFailed: It is gone.
+        CheckpointDamaged: It is gone.
     """
     found = _find(daemon, key)
     if found is None:
-        raise RunnerFailed(f"the checkpoint {key} is gone from the Docker daemon: reset without it")
+        raise CheckpointDamaged(f"the checkpoint {key} is gone from the Docker daemon: reset without it")
     return found
 
 

@@ -6,6 +6,7 @@ the guest's ``/etc/hosts``.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def targets_of(allowlist: Sequence[str]) -> tuple[Target, ...]:
 
     Raises:
         SpecInvalid: An entry names no host.
-        NotSupported: An entry is a pattern, or there are too many.
+        NotSupported: An entry is a pattern or an address, or there are too many.
     """
     addresses: dict[str, str] = {}
     found: dict[tuple[str, int], Target] = {}
@@ -60,11 +61,23 @@ def hosts_script(targets: Sequence[Target]) -> str:
     return "cat >> /etc/hosts <<'END'\n" + "\n".join(lines) + "\nEND"
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _parse(entry: str) -> tuple[str, Sequence[int]]:
     host, _, port = entry.strip().partition(":")
     if "*" in entry or "/" in entry:
         raise NotSupported(
             f"security.network_allowlist: {entry!r} is a pattern, and the qemu runner lets single hosts through: name each"
+        )
+    if _is_address(host):
+        raise NotSupported(
+            f"security.network_allowlist: {entry!r} is an address, and the qemu runner lets names through: name the host"
         )
     if not _HOST.fullmatch(host) or (port and not 0 < int(port if port.isdecimal() else 0) < 65_536):
         raise SpecInvalid(f"security.network_allowlist: {entry!r} is no host: write name or name:port")

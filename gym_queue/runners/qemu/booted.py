@@ -11,14 +11,16 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gym_queue.errors import RunnerFailed
-from gym_queue.runners.qemu.snapshots import Snapshot, check_room
+from gym_queue.runners.qemu.snapshots import GONE, PART, Snapshot, check_room
 
 logger = logging.getLogger(__name__)
 
+BOOTED = "booted"
+"""Folder of the image store that they are kept in."""
 MAX_KEPT = 8
 """Kinds of machines: images by memory, processors and screen."""
 
@@ -57,37 +59,51 @@ class BootedMachines:
 
     def forget(self, snapshot: Snapshot) -> None:
         """Remove one that cannot be started from; those that run from it go on."""
-        shutil.rmtree(snapshot.folder, ignore_errors=True)
+        with suppress(OSError):
+            snapshot.remove()
+
+    def forget_image(self, digest: str) -> None:
+        """Remove those of an image.
+
+        Args:
+            digest: The image's.
+        """
+        for folder in self._folder.glob(f"{prefix_of(digest)}-*"):
+            self.forget(Snapshot(folder))
 
     def _use(self, snapshot: Snapshot) -> bool:
-        try:
-            os.utime(snapshot.folder)
-        except FileNotFoundError:
+        if not snapshot.is_whole():
+            self.forget(snapshot)
             return False
+        with suppress(OSError):  # another user's
+            os.utime(snapshot.folder)
         return True
 
     def _make(self, kept: Snapshot, boot: Callable[[Snapshot], None]) -> None:
-        staged = Snapshot(self._folder / f".{kept.folder.name}.part")  # alone: the lock is held
+        staged = Snapshot(self._folder / f".{kept.folder.name}{PART}")  # alone: the lock is held
         shutil.rmtree(staged.folder, ignore_errors=True)
         try:
             staged.folder.mkdir(mode=0o700)
             boot(staged)
             staged.folder.rename(kept.folder)
         except OSError as error:
-            raise RunnerFailed(
-                f"a machine that has booted cannot be kept in {self._folder}: {error.strerror or error}"
-            ) from error
+            if not kept.is_whole():  # else another user of this folder was first
+                raise RunnerFailed(
+                    f"a machine that has booted cannot be kept in {self._folder}: {error.strerror or error}"
+                ) from error
         finally:
             shutil.rmtree(staged.folder, ignore_errors=True)
 
     def _evict(self, *, keep: str) -> None:
         kept = [each for each in self._folder.iterdir() if not each.name.startswith(".")]
-        kept.sort(key=lambda each: each.stat().st_mtime, reverse=True)
+        kept.sort(key=_used_at, reverse=True)
         for folder in [each for each in kept if each.name != keep][MAX_KEPT - 1 :]:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.forget(Snapshot(folder))
             logger.info("removed the booted machine %s: %d others were used since", folder.name, MAX_KEPT)
-        for part in self._folder.glob(".*.part"):
+        for part in self._folder.glob(f".*{PART}"):
             self._remove_left(part)
+        for gone in self._folder.glob(f".*{GONE}"):
+            shutil.rmtree(gone, ignore_errors=True)
 
     def _remove_left(self, part: Path) -> None:
         """Remove what a boot that was killed left; one that goes on holds its lock."""
@@ -101,6 +117,22 @@ class BootedMachines:
     @contextmanager
     def _alone(self, digest: str) -> Iterator[None]:
         """Hold the lock of a kind; waits for its holder, who boots one. The lock ends with its holder."""
-        with (self._folder / f".{digest}.lock").open("w") as lock:
+        try:
+            lock = (self._folder / f".{digest}.lock").open("w")
+        except OSError as error:
+            raise RunnerFailed(f"no machine can be kept in {self._folder}: {error.strerror}") from error
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def prefix_of(digest: str) -> str:
+    """Return what the names of an image's booted machines begin with."""
+    return digest.removeprefix("sha256:")[:16]
+
+
+def _used_at(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0  # gone meanwhile

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from gym_queue.errors import RunnerFailed, RunnerUnavailable
-from gym_queue.runners.base import VmOptions
+from gym_queue.runners.base import CheckpointDamaged, VmOptions
 from gym_queue.runners.qemu.acceleration import choose_acceleration
 from gym_queue.runners.qemu.guest.install import helper_digest
 from gym_queue.runners.qemu.images.choose import choose_image
 from gym_queue.runners.qemu.images.model import Image
 from gym_queue.runners.qemu.images.store import ImageStore
 from gym_queue.runners.qemu.machine import Machine, machine_for
-from gym_queue.runners.qemu.snapshots import Snapshot
+from gym_queue.runners.qemu.snapshots import GONE, PART, Snapshot
 from gym_queue.specs.env import EnvSpec
 
 VERSION_TIMEOUT_S = 20.0
+LEFT_S = 3600.0
 
 
 class QemuCheckpoints:
@@ -47,7 +51,7 @@ class QemuCheckpoints:
 
     def holds(self, key: str) -> bool:
         """Return whether one is there, whole."""
-        return Snapshot(self._folder / key).disk.is_file()
+        return Snapshot(self._folder / key).is_whole()
 
     def remove(self, key: str) -> None:
         """Remove what is there; machines that run from it go on.
@@ -55,21 +59,20 @@ class QemuCheckpoints:
         Raises:
             RunnerFailed: It cannot be removed.
         """
-        for folder in (self._folder / key, self._part(key)):
-            try:
-                if folder.exists():
-                    shutil.rmtree(folder)
-            except OSError as error:
-                raise RunnerFailed(f"the checkpoint {key} cannot be removed: {error.strerror}") from error
+        try:
+            for folder in (self._folder / key, self._part(key)):
+                Snapshot(folder).remove()
+        except OSError as error:
+            raise RunnerFailed(f"the checkpoint {key} cannot be removed: {error.strerror}") from error
 
     def find(self, key: str) -> Snapshot:
         """Return one to start from.
 
         Raises:
-            RunnerFailed: It is gone.
+            CheckpointDamaged: It is gone.
         """
         if not self.holds(key):
-            raise RunnerFailed(f"the checkpoint {key} is gone from {self._folder}: reset without it")
+            raise CheckpointDamaged(f"the checkpoint {key} is gone from {self._folder}: reset without it")
         return Snapshot(self._folder / key)
 
     def keep(self, key: str, save: Callable[[Path], Snapshot]) -> int:
@@ -78,6 +81,7 @@ class QemuCheckpoints:
         Raises:
             RunnerFailed: It cannot be kept; nothing is.
         """
+        self._sweep()
         part = self._part(key)
         shutil.rmtree(part, ignore_errors=True)  # of a save that was broken off
         saved = save(part)
@@ -89,8 +93,16 @@ class QemuCheckpoints:
             raise RunnerFailed(f"the checkpoint {key} cannot be kept: {error.strerror}") from error
         return size_bytes
 
+    def _sweep(self) -> None:
+        """Remove what saves and removals left that were killed; none takes as long as those are old."""
+        for end in (PART, GONE):
+            for left in self._folder.glob(f".*{end}"):
+                with suppress(FileNotFoundError):
+                    if time.time() - left.stat().st_mtime > LEFT_S:
+                        shutil.rmtree(left, ignore_errors=True)
+
     def _part(self, key: str) -> Path:
-        return self._folder / f".{key}.part"
+        return self._folder / f".{key}{PART}"
 
 
 def kind_of(image: Image, machine: Machine) -> str:
@@ -99,7 +111,19 @@ def kind_of(image: Image, machine: Machine) -> str:
     Raises:
         RunnerUnavailable: QEMU is not installed.
     """
-    return machine.digest(image, qemu_version(machine.binary), helper_digest().hex())
+    host = "" if machine.acceleration == "tcg" else _processor()
+    return machine.digest(image, qemu_version(machine.binary), helper_digest().hex() + host)
+
+
+def _processor() -> str:
+    """Return what a guest sees of this host's processor when it runs on it: another's state does not fit."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return "".join(
+        sorted({line for line in lines if line.startswith(("model name", "flags", "microcode", "Features"))})
+    )
 
 
 @lru_cache(maxsize=8)

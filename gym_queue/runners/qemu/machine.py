@@ -102,7 +102,7 @@ class Machine:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-DEVICES_VERSION = 1
+DEVICES_VERSION = 2
 """Raised with every change of the devices below."""
 
 
@@ -189,7 +189,7 @@ def command_line(launch: Launch) -> list[str]:
         launch.machine.binary,
         *("-name", launch.name, "-nodefaults", "-no-user-config", "-display", "none"),
         *("-action", "panic=pause"),
-        *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=allow,resourcecontrol=deny"),
+        *("-sandbox", _confinement(launch)),
         *_board(launch),
         *_firmware(launch),
         *_devices(launch.machine),
@@ -197,6 +197,12 @@ def command_line(launch: Launch) -> list[str]:
         *_sockets(launch),
         *(("-incoming", "defer") if launch.is_incoming else ()),
     ]
+
+
+def _confinement(launch: Launch) -> str:
+    """Return what QEMU may ask of the kernel: programs and sessions of their own only for allowed hosts' connections."""
+    starts = "allow" if launch.allowed else "deny"
+    return f"on,obsolete=deny,resourcecontrol=deny,spawn={starts},elevateprivileges={starts}"
 
 
 def _board(launch: Launch) -> list[str]:
@@ -233,7 +239,14 @@ def _devices(machine: Machine) -> list[str]:
         *("-device", _disk_device(machine)),
         *("-device", _video_device(machine)),
         *_input_devices(machine),
-        *("-device", "virtio-serial-pci,id=serial", "-device", "virtio-rng-pci", "-device", "pvpanic-pci"),
+        *(
+            "-device",
+            "virtio-serial-pci,id=serial",
+            "-device",
+            "virtio-rng-pci",
+            "-device",
+            "pvpanic-pci,events=1",
+        ),
         *("-chardev", f"socket,id=agent,path={AGENT},server=on,wait=off"),
         *("-device", f"virtserialport,bus=serial.0,chardev=agent,name={AGENT_PORT}"),
         *("-chardev", f"socket,id=helper,path={HELPER},server=on,wait=off"),

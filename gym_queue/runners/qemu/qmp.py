@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from gym_queue.runners.display.connection import connect_to
 
 ASK_TIMEOUT_S = 10.0
 RETRY_S = 0.01
+MAX_EVENTS = 1000
+"""Read in one go: what is inside may cause more without end."""
 MAX_LINE_BYTES = 4 << 20
 """Longer than any answer to what is asked here; QEMU that says more is not QEMU any more."""
 
@@ -135,11 +138,10 @@ class Qmp:
             name: The event's; of one that is about a device, ``NAME:id``.
         """
         with self._lock:
-            try:
-                while True:
+            with suppress(OSError):  # no more has come, or none will
+                for _ in range(MAX_EVENTS):
                     self._note(self._next(time.monotonic()))
-            except OSError:  # no more has come, or none will
-                return self._events.get(name)
+            return self._events.get(name)
 
     def forget(self, name: str) -> None:
         """Forget an event, to see whether another of its name comes."""

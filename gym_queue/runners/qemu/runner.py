@@ -13,7 +13,6 @@ from typing import ClassVar
 from gym_queue.errors import EnvTimeout, NotSupported, RunnerFailed
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
-from gym_queue.runners.accounts import account_script
 from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup, Traits
 from gym_queue.runners.qemu.allowlist import hosts_script
 from gym_queue.runners.qemu.checkpoints import QemuCheckpoints
@@ -146,7 +145,9 @@ class QemuRunner:
 
     def save_machine(self, key: str) -> int:
         """Keep the machine as it runs now; it stands still for a moment."""
-        return self._keep(key, lambda folder: save_machine(self._need_vm(), folder, self._base()))
+        return self._keep(
+            key, lambda folder: save_machine(self._need_vm(), folder, self._base(), self._kind())
+        )
 
     def info(self) -> RunnerInfo:
         """Return the runner's name, the system's family, and what the spec asks for and the machine has not."""
@@ -172,7 +173,7 @@ class QemuRunner:
             if part is not None:
                 part.close()
         for vm in vms:
-            vm.close()
+            vm.close()  # which raises nothing, so that none is left
 
     def _start(self) -> None:
         self._check_open()
@@ -202,9 +203,6 @@ class QemuRunner:
     def _prepare(self, running: Running) -> None:
         spec, guest = self._setup.spec, self._need_guest()
         assert self._plan is not None  # noqa: S101  it runs
-        if not running.is_prepared and spec.user_accounts and self._plan.image.os_type == "linux":
-            names = ", ".join(each.name for each in spec.user_accounts)
-            self._run_as_root(account_script(spec.user_accounts), f"the accounts {names} cannot be made")
         if not running.is_prepared and self._plan.allowed:
             self._run_as_root(hosts_script(self._plan.allowed), "the allowed hosts cannot be named")
         if not running.is_running_on:
@@ -256,6 +254,10 @@ class QemuRunner:
         assert self._plan is not None  # noqa: S101  it runs
         return self._plan.image.disk
 
+    def _kind(self) -> str:
+        assert self._plan is not None  # noqa: S101  it runs
+        return self._plan.kind
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Say more about what failed in a machine that is gone, stands still or crashed."""
@@ -277,16 +279,18 @@ class QemuRunner:
 
     def _need_guest(self) -> Guest:
         vm = self._need_vm()
-        guest = self._guest
-        if guest is None or self._starter is None or self._running is None:
+        if self._starter is None or self._running is None:
             raise RunnerFailed("the virtual machine was not started: call start first")
-        if not vm.has_left():
-            return guest
-        vm.await_again()
-        logger.info("the machine of %s was started again from inside: waiting for it", self._setup.env_id)
-        guest.close()
-        self._take_guest(self._starter.open_guest(self._running))
-        return self._guest or guest
+        guest = self._guest
+        if guest is not None and vm.has_left():
+            logger.info("the machine of %s, or its helper, was started again from inside", self._setup.env_id)
+            guest.close()
+            self._guest = guest = None
+        if guest is None:
+            vm.await_again()
+            guest = self._starter.open_guest(self._running)
+            self._take_guest(guest)
+        return guest
 
     def _need_display(self) -> VmDisplay:
         self._need_vm()

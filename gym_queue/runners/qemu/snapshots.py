@@ -16,7 +16,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from gym_queue.errors import RunnerFailed
+from gym_queue.runners.base import CheckpointDamaged
 from gym_queue.runners.qemu.machine import DISK
 from gym_queue.runners.qemu.qmp import Qmp
 from gym_queue.runners.qemu.vm import Vm, image_tool
@@ -25,9 +28,18 @@ STATE_TIMEOUT_S = 120.0
 POLL_S = 0.005
 ROOM_BYTES = 256 << 20
 """What must stay free on a disk beside what is saved."""
+PART, GONE = ".part", ".gone"
+"""Ends of the names of what is being saved, and of what is being removed."""
 UNLIMITED = 1 << 40
 """Bytes a second: a migration within one host."""
 _SOCKET = "take-over.sock"
+
+
+class _Meta(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    kind: str | None
+    ram_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +69,60 @@ class Snapshot:
 
     @property
     def is_machine(self) -> bool:
-        """Whether it holds a machine that runs, not a disk alone."""
-        return self.state.exists()
+        """Whether it holds a machine that runs, not a disk alone.
+
+        Raises:
+            CheckpointDamaged: It is not whole.
+        """
+        return self._meta().kind is not None
+
+    @property
+    def kind(self) -> str | None:
+        """Digest of the machine that it holds; None for a disk. Raises as ``is_machine``."""
+        return self._meta().kind
+
+    def is_whole(self) -> bool:
+        """Whether all of it is there."""
+        try:
+            meta = self._meta()
+        except CheckpointDamaged:
+            return False
+        if meta.kind is None:
+            return self.disk.is_file()
+        is_ram = self.ram.is_file() and self.ram.stat().st_size == meta.ram_bytes
+        return is_ram and self.state.is_file() and self.disk.is_file()
+
+    def finish(self, kind: str | None) -> None:
+        """Write down that it is whole; the last thing that a save does.
+
+        Args:
+            kind: Digest of the machine; None for a disk alone.
+        """
+        ram_bytes = self.ram.stat().st_size if kind is not None else 0
+        self._path.write_text(_Meta(kind=kind, ram_bytes=ram_bytes).model_dump_json())
+
+    def remove(self) -> None:
+        """Remove it: nobody finds half of it meanwhile.
+
+        Raises:
+            OSError: It cannot be.
+        """
+        gone = self.folder.with_name(f".{self.folder.name}.{os.getpid()}{GONE}")
+        try:
+            self.folder.rename(gone)
+        except FileNotFoundError:
+            return  # another was first
+        shutil.rmtree(gone)
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "snapshot.json"
+
+    def _meta(self) -> _Meta:
+        try:
+            return _Meta.model_validate_json(self._path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise CheckpointDamaged(f"the saved machine {self.folder} is not whole: remove it") from error
 
     def size_bytes(self) -> int:
         """Return what it takes on disk."""
@@ -73,23 +137,31 @@ def restore(vm: Vm, snapshot: Snapshot) -> None:
         snapshot: It.
 
     Raises:
-        RunnerFailed: It does not fit, is damaged, there is no room, or the machine ended.
+        CheckpointDamaged: It is not whole, or QEMU does not take it.
+        RunnerFailed: There is no room, the machine was closed, or does not start.
     """
+    if not snapshot.is_whole():
+        raise CheckpointDamaged(f"the saved machine {snapshot.folder} is not whole: remove it")
     if vm.launch.is_ram_shared:
         _copy_ram(vm, snapshot)
     vm.start(snapshot.disk)
     _ignore_shared(vm.qmp, on=True)
-    with snapshot.state.open("rb") as state:
-        vm.qmp.ask("getfd", fds=[state.fileno()], fdname="state")
-        vm.qmp.ask("migrate-incoming", uri="fd:state")
-        _wait_incoming(vm)
+    try:
+        with snapshot.state.open("rb") as state:
+            vm.qmp.ask("getfd", fds=[state.fileno()], fdname="state")
+            vm.qmp.ask("migrate-incoming", uri="fd:state")
+            _wait_incoming(vm)
+    except (RunnerFailed, OSError) as error:
+        vm.check_open()
+        raise CheckpointDamaged(f"a saved machine cannot be started from: {error}") from error
     vm.qmp.ask("cont")
 
 
 def _copy_ram(vm: Vm, snapshot: Snapshot) -> None:
     assert vm.launch.ram is not None  # noqa: S101  memory that is shared is a file
+    check_room(vm.folder.parent, vm.launch.machine.memory_bytes)
     try:
-        vm.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        vm.folder.mkdir(mode=0o700, exist_ok=True)
         copy_with_holes(snapshot.ram, vm.launch.ram)
     except OSError as error:
         raise RunnerFailed(
@@ -97,13 +169,14 @@ def _copy_ram(vm: Vm, snapshot: Snapshot) -> None:
         ) from error
 
 
-def save_machine(vm: Vm, folder: Path, base: Path) -> Snapshot:
+def save_machine(vm: Vm, folder: Path, base: Path, kind: str) -> Snapshot:
     """Save a machine that runs; it stands still meanwhile and goes on afterwards.
 
     Args:
         vm: It.
         folder: Where to; made here, removed again on failure.
         base: The image's disk, which the saved one is laid over.
+        kind: Digest of the machine, for those that want to start from it.
 
     Raises:
         RunnerFailed: There is no room, or the machine ended.
@@ -111,10 +184,10 @@ def save_machine(vm: Vm, folder: Path, base: Path) -> Snapshot:
     check_room(folder.parent, vm.launch.machine.memory_bytes)
     snapshot = Snapshot(folder)
     vm.check_running()
-    return _kept(vm, snapshot, lambda: _save_running(vm, snapshot, base))
+    return _kept(vm, snapshot, lambda: _save_running(vm, snapshot, base), kind)
 
 
-def freeze(vm: Vm, snapshot: Snapshot, base: Path) -> None:
+def freeze(vm: Vm, snapshot: Snapshot, base: Path, kind: str) -> None:
     """Save a machine whose memory is the snapshot's file already; it never runs again.
 
     Raises:
@@ -125,6 +198,7 @@ def freeze(vm: Vm, snapshot: Snapshot, base: Path) -> None:
     try:
         _write_state(vm, snapshot.state)
         _copy_disk(vm, snapshot, base)
+        snapshot.finish(kind)
     except OSError as error:
         raise RunnerFailed(f"a machine that has booted cannot be kept: {error.strerror or error}") from error
 
@@ -134,16 +208,17 @@ def save_disk(vm: Vm, folder: Path, base: Path) -> Snapshot:
     check_room(folder.parent, 0)
     snapshot = Snapshot(folder)
     vm.check_running()
-    return _kept(vm, snapshot, lambda: _save_stopped(vm, snapshot, base))
+    return _kept(vm, snapshot, lambda: _save_stopped(vm, snapshot, base), None)
 
 
-def _kept(vm: Vm, snapshot: Snapshot, save: Callable[[], None]) -> Snapshot:
+def _kept(vm: Vm, snapshot: Snapshot, save: Callable[[], None], kind: str | None) -> Snapshot:
     """Save into a folder made for it, and let the machine go on whatever happens."""
     try:
         snapshot.folder.mkdir(parents=True, mode=0o700)
         vm.qmp.ask("stop")
         try:
             save()
+            snapshot.finish(kind)
         finally:
             vm.qmp.ask("cont", timeout_s=STATE_TIMEOUT_S)
     except OSError as error:
@@ -177,10 +252,24 @@ def _save_stopped(vm: Vm, snapshot: Snapshot, base: Path) -> None:
 
 def _copy_disk(vm: Vm, snapshot: Snapshot, base: Path) -> None:
     """Write the disk as one layer over its image, whatever it was laid over; the machine has let go of it."""
-    source = vm.folder / DISK
-    image_tool(
-        "convert", "-q", "-O", "qcow2", "-F", "qcow2", "-B", str(base), str(source), str(snapshot.disk)
-    )
+    vm.check_backing()
+    flatten(vm.folder / DISK, snapshot.disk, base)
+
+
+def flatten(disk: Path, target: Path, base: Path) -> None:
+    """Write a disk of several layers as one over the lowest.
+
+    Args:
+        disk: The uppermost layer.
+        target: Where to.
+        base: The lowest, which the others lie over.
+
+    Raises:
+        RunnerFailed: It cannot be done.
+        OSError: There is no room.
+    """
+    copy_with_holes(disk, target)
+    image_tool("rebase", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base), str(target))
 
 
 def _write_state(vm: Vm, path: Path) -> None:

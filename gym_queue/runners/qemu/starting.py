@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gym_queue.errors import RunnerFailed
-from gym_queue.runners.base import RunnerSetup
+from gym_queue.errors import EnvTimeout, NotSupported, RunnerFailed
+from gym_queue.runners.accounts import account_script
+from gym_queue.runners.base import CheckpointDamaged, RunnerSetup
 from gym_queue.runners.processes import ENV_MARK
 from gym_queue.runners.qemu.acceleration import choose_acceleration, notes_on
 from gym_queue.runners.qemu.allowlist import Target, targets_of
-from gym_queue.runners.qemu.booted import BootedMachines
+from gym_queue.runners.qemu.booted import BOOTED, BootedMachines, prefix_of
 from gym_queue.runners.qemu.checkpoints import QemuCheckpoints, kind_of
 from gym_queue.runners.qemu.guest.choose import GuestPlaces, open_guest
 from gym_queue.runners.qemu.guest.protocol import Guest, GuestSetup
@@ -41,7 +42,7 @@ EMULATED_BOOT_TIMEOUT_S = 600.0
 """On a host whose cores are all taken a boot of one minute takes many."""
 ANSWER_TIMEOUT_S = 60.0
 """How long the agent of a machine that runs already may take to answer."""
-DESKTOP_TIMEOUT_S = 180.0
+DESKTOP_TIMEOUT_S = ACCOUNTS_TIMEOUT_S = 180.0
 PORT_TRIES = 3
 WAIT_FOR_DESKTOP = """\
 export DISPLAY={display}
@@ -63,6 +64,8 @@ class Plan:
     machine: Machine
     allowed: tuple[Target, ...] | None
     notes: tuple[str, ...]
+    kind: str
+    """Digest of image and machine: those of one kind start from one another's memory."""
     uefi: Path | None = None
 
 
@@ -92,13 +95,13 @@ def plan_machine(setup: RunnerSetup) -> Plan:
     acceleration = choose_acceleration(setup.vm, architecture=image.architecture)
     allowlist = spec.security.network_allowlist
     allowed = targets_of(allowlist) if allowlist and spec.resources.net else None
-    return Plan(
-        image,
-        machine_for(spec, image, acceleration),
-        allowed,
-        (*notes, *notes_on(acceleration)),
-        find_uefi(image),
-    )
+    if allowed is not None and image.os_type != "linux":
+        raise NotSupported(
+            f"security.network_allowlist: only a Linux guest is told where its hosts are, and {image.name} is {image.os_type}"
+        )
+    machine = machine_for(spec, image, acceleration)
+    notes = (*notes, *notes_on(acceleration))
+    return Plan(image, machine, allowed, notes, kind_of(image, machine), find_uefi(image))
 
 
 class Starter:
@@ -147,23 +150,25 @@ class Starter:
             raise RunnerFailed(f"the checkpoint {key} cannot be found: this worker keeps none")
         snapshot = QemuCheckpoints(folder).find(key)
         if not snapshot.is_machine:
-            return replace(self._boot(snapshot.disk), is_prepared=True)
-        return replace(self._restore(snapshot), is_prepared=True, is_running_on=True)
+            return replace(self._boot(snapshot.disk, is_prepared=True), is_prepared=True)
+        if snapshot.kind != self._plan.kind:
+            raise RunnerFailed(
+                f"the saved machine {key} is of another image, machine or version than this environment's: "
+                "load it in the one that saved it, or reset without it"
+            )
+        return replace(self._restore(snapshot, is_prepared=True), is_prepared=True, is_running_on=True)
 
     def _from_booted(self) -> Running:
-        booted = BootedMachines(ImageStore(self._setup.vm.image_dir).folder / "booted")
-        machine = self._plan.machine
-        digest = kind_of(self._plan.image, machine)
-        snapshot = booted.get(digest, machine.memory_bytes, self._boot_to_keep)
+        booted = BootedMachines(ImageStore(self._setup.vm.image_dir).folder / BOOTED)
+        memory_bytes = self._plan.machine.memory_bytes
+        name = f"{prefix_of(self._plan.image.digest)}-{self._plan.kind}"
+        snapshot = booted.get(name, memory_bytes, self._boot_to_keep)
         try:
             return self._restore(snapshot)
-        except PortTaken:
-            raise
-        except RunnerFailed as error:
-            self._check_open()
-            logger.warning("the booted machine %s cannot be started from, and goes: %s", digest, error)
+        except CheckpointDamaged as error:
+            logger.warning("the booted machine %s cannot be started from, and goes: %s", name, error)
             booted.forget(snapshot)
-        return self._restore(booted.get(digest, machine.memory_bytes, self._boot_to_keep))
+        return self._restore(booted.get(name, memory_bytes, self._boot_to_keep))
 
     def _boot_to_keep(self, snapshot: Snapshot) -> None:
         vm = self._new_vm("boot", self._launch(ram=snapshot.ram, is_ram_shared=True))
@@ -174,19 +179,23 @@ class Starter:
                 self._wait_for_desktop(guest)
             finally:
                 guest.close()
-            freeze(vm, snapshot, self._plan.image.disk)
+            freeze(vm, snapshot, self._plan.image.disk, self._plan.kind)
         finally:
             vm.close()
 
-    def _boot(self, disk: Path) -> Running:
+    def _boot(self, disk: Path, *, is_prepared: bool = False) -> Running:
         vm = self._new_vm("vm", self._launch(has_ports=True))
         vm.start(disk)
         places = self._places(vm)
-        guest = self._enter(vm, places, self._guest_setup(vm), is_restored=False)
+        if not is_prepared:
+            self._make_accounts(vm, places, is_restored=False)
+        guest = self._enter(
+            vm, places, self._guest_setup(vm), is_restored=self._has_accounts and not is_prepared
+        )
         self._wait_for_desktop(guest)
         return Running(vm, guest, places, is_prepared=False, is_running_on=False)
 
-    def _restore(self, snapshot: Snapshot) -> Running:
+    def _restore(self, snapshot: Snapshot, *, is_prepared: bool = False) -> Running:
         will_keep = self._setup.will_keep
         ram = self._folder / "ram" if will_keep else snapshot.ram
         vm = self._new_vm(
@@ -195,6 +204,8 @@ class Starter:
         try:
             restore(vm, snapshot)
             places = self._places(vm)
+            if not is_prepared:
+                self._make_accounts(vm, places, is_restored=True)
             guest = self._enter(vm, places, self._guest_setup(vm), is_restored=True)
         except BaseException:
             vm.close()
@@ -214,6 +225,30 @@ class Starter:
         )
         guest.set_time(time.time())
         return guest
+
+    @property
+    def _has_accounts(self) -> bool:
+        return bool(self._setup.spec.user_accounts) and self._plan.image.os_type == "linux"
+
+    def _make_accounts(self, vm: Vm, places: GuestPlaces, *, is_restored: bool) -> None:
+        """Make the spec's accounts, of which one may be whom commands run as: by a way in of root's own."""
+        if not self._has_accounts:
+            return
+        accounts = self._setup.spec.user_accounts
+        names = ", ".join(each.name for each in accounts)
+        guest = self._enter(vm, places, self._root_setup(vm), is_restored=is_restored)
+        try:
+            result = guest.exec(account_script(accounts), timeout_s=ACCOUNTS_TIMEOUT_S, user="root")
+        except EnvTimeout:  # it shows the command, with its passwords
+            raise RunnerFailed(
+                f"the accounts {names} were not made in the virtual machine in {ACCOUNTS_TIMEOUT_S:g} s"
+            ) from None
+        finally:
+            guest.close()
+        if result.exit_status != 0:
+            raise RunnerFailed(
+                f"the accounts {names} cannot be made in the virtual machine: {result.output.strip()}"
+            )
 
     def _boot_timeout_s(self) -> float:
         return EMULATED_BOOT_TIMEOUT_S if self._plan.machine.acceleration == "tcg" else BOOT_TIMEOUT_S

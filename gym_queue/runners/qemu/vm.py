@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -26,12 +28,14 @@ from gym_queue.runners.qemu.machine import (
 from gym_queue.runners.qemu.qmp import Qmp
 from gym_queue.runners.tail import Tail
 
+logger = logging.getLogger(__name__)
+
 MONITOR_TIMEOUT_S = 60.0
 """A machine whose memory comes from a cold disk takes its time to answer first."""
 STOP_TIMEOUT_S, LAST_WORDS_S = 5.0, 1.0
 CONSOLE_BYTES = 64 << 10
 SHOWN_CHARS = 600
-PANIC, FORWARDING = "Kernel panic", "host forwarding rule"
+PANIC, FORWARDING = "Kernel panic - not syncing", "host forwarding rule"
 VNC_PASSWORD_CHARS = 8
 """What RFB's authentication reads of a password (RFC 6143, section 7.2.2)."""
 PORT_EVENT, RESET_EVENT = f"VSERPORT_CHANGE:{HELPER_ID}", "RESET"
@@ -60,6 +64,7 @@ class Vm:
         self.env_id, self.folder, self.launch = env_id, folder, launch
         self.backing = Path()
         """The disk below its own."""
+        self._backed_by: tuple[int, int] | None = None
         self._vnc_password = vnc_password
         self._console = Tail(CONSOLE_BYTES)
         self._lock = threading.Lock()
@@ -91,9 +96,14 @@ class Vm:
             RunnerUnavailable: QEMU is not installed.
             RunnerFailed: It does not start; the sentence says what QEMU said.
         """
-        self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        self.check_open()
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            self._write_password()
+            self._backed_by = _identity(backing)
+        except OSError as error:
+            raise RunnerFailed(f"no machine can be started in {self.folder}: {error}") from error
         self.backing = backing
-        self._write_password()
         make_overlay(self.folder / DISK, backing)
         self._spawn()
         self._qmp = Qmp.wait_for(
@@ -134,6 +144,19 @@ class Vm:
         if ended is not None:
             raise ended
 
+    def check_backing(self) -> None:
+        """See that the disk below its own is the one that it was started over.
+
+        Raises:
+            RunnerFailed: It was removed, or another lies in its place.
+        """
+        try:
+            is_same = _identity(self.backing) == self._backed_by
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise RunnerFailed("what this machine was started from was removed meanwhile: it cannot be kept")
+
     def check_open(self) -> None:
         """Raise RunnerFailed once it was closed."""
         if self._is_closed:
@@ -154,6 +177,10 @@ class Vm:
         if status == -9:
             return RunnerFailed(
                 "QEMU was killed: by somebody, or by the kernel for want of memory; lower resources.mem_gb or run fewer"
+            )
+        if status == -signal.SIGBUS:
+            return RunnerFailed(
+                f"QEMU ended for want of room for the machine's memory, {self._room()}: make room and reset"
             )
         if FORWARDING in self.said():
             return PortTaken(f"a port of this host is taken: {self.said()}")
@@ -194,7 +221,12 @@ class Vm:
             self._qmp.close()
         if process is not None:
             process.kill()  # nothing in it is kept
-            process.wait(STOP_TIMEOUT_S)
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                logger.warning(
+                    "QEMU (pid %d) of %s does not end: the kernel holds it", process.pid, self.env_id
+                )
         if self._reader is not None:
             self._reader.join(STOP_TIMEOUT_S)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -244,7 +276,12 @@ class Vm:
         return said[-SHOWN_CHARS:] or "it said nothing"
 
     def _room(self) -> str:
-        return f"{shutil.disk_usage(self.folder).free >> 20} MiB are free in {self.folder}"
+        return f"{shutil.disk_usage(self.folder.parent).free >> 20} MiB are free in {self.folder.parent}"
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def make_overlay(path: Path, backing: Path) -> None:

@@ -30,6 +30,11 @@ def test_a_pattern_is_refused(entry: str) -> None:
         targets_of([entry])
 
 
+def test_an_address_is_refused() -> None:
+    with pytest.raises(NotSupported, match="an address"):
+        targets_of(["192.0.2.1:80"])
+
+
 @pytest.mark.parametrize("entry", ["", "a b", "-x", "a.test:0", "a.test:99999", "a.test:http", "a;reboot"])
 def test_what_is_no_host_is_refused(entry: str) -> None:
     with pytest.raises(SpecInvalid, match="no host"):

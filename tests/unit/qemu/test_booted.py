@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from gym_queue.errors import RunnerFailed
-from gym_queue.runners.qemu.booted import MAX_KEPT, BootedMachines
+from gym_queue.runners.qemu.booted import MAX_KEPT, BootedMachines, prefix_of
 from gym_queue.runners.qemu.snapshots import Snapshot
 
 
 def boot(snapshot: Snapshot) -> None:
-    snapshot.disk.write_text("disk")
+    for path in (snapshot.disk, snapshot.ram, snapshot.state):
+        path.write_text("disk")
+    snapshot.finish("kind")
 
 
 def test_a_machine_is_booted_once(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ def test_what_a_killed_boot_left_is_not_used(tmp_path: Path) -> None:
     (tmp_path / ".d.part").mkdir()
     (tmp_path / ".d.part" / "ram").write_text("half")
     kept = BootedMachines(tmp_path).get("d", 0, boot)
-    assert [each.name for each in kept.folder.iterdir()] == ["disk.qcow2"]
+    assert kept.ram.read_text() == "disk"
 
 
 def test_what_a_killed_boot_of_another_kind_left_goes_and_what_still_boots_stays(tmp_path: Path) -> None:
@@ -102,6 +104,23 @@ def test_one_that_cannot_be_started_from_is_booted_again(tmp_path: Path) -> None
     booted.forget(booted.get("d", 0, boot))
     assert not (tmp_path / "d").exists()
     assert booted.get("d", 0, boot).disk.exists()
+
+
+@pytest.mark.parametrize("lost", ["state", "ram", "disk.qcow2", "snapshot.json"])
+def test_one_that_is_not_whole_is_booted_again(tmp_path: Path, lost: str) -> None:
+    booted = BootedMachines(tmp_path)
+    (booted.get("d", 0, boot).folder / lost).unlink()
+    assert booted.get("d", 0, boot).is_whole()
+
+
+def test_those_of_an_image_go_with_it(tmp_path: Path) -> None:
+    booted = BootedMachines(tmp_path)
+    digests = [f"sha256:{letter * 64}" for letter in "ab"]
+    names = [f"{prefix_of(digest)}-kind" for digest in digests]
+    for name in names:
+        booted.get(name, 0, boot)
+    booted.forget_image(digests[0])
+    assert [(tmp_path / name).exists() for name in names] == [False, True]
 
 
 def test_a_disk_without_room_is_said_before_the_boot(tmp_path: Path) -> None:

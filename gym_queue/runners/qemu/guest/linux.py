@@ -25,6 +25,10 @@ CALL_TIMEOUT_S = 60.0
 KILL_TIMEOUT_S = 30.0
 
 
+class UserRefused(RunnerFailed):
+    """The helper answered, and cannot run commands as it was asked to."""
+
+
 class LinuxGuest:
     """The guest, from the moment that its helper answers. Calls may come from several threads.
 
@@ -34,7 +38,8 @@ class LinuxGuest:
         deadline_s: Seconds until the helper must have answered.
 
     Raises:
-        RunnerFailed: It did not, or the guest does not know the user.
+        RunnerFailed: It did not.
+        UserRefused: The guest does not know the user.
     """
 
     def __init__(self, path: Path, setup: GuestSetup, *, deadline_s: float) -> None:
@@ -43,16 +48,11 @@ class LinuxGuest:
             path, explain_end=setup.explain_end, digest=helper_digest(), deadline_s=deadline_s
         )
         try:
-            user = self._ask(
-                {"call": "setup", "user": setup.user, "variables": dict(setup.variables)},
-                f"the guest cannot run commands as {setup.user}",
-            )
+            uid, gid, home = self._set_up()
         except BaseException:
             self._channel.close()
             raise
-        self._files = GuestFiles(
-            self._channel, setup, uid=int(user["uid"]), gid=int(user["gid"]), home=str(user["home"])
-        )
+        self._files = GuestFiles(self._channel, setup, uid=uid, gid=gid, home=home)
 
     def exec(self, command: str, *, timeout_s: float, user: str | None = None) -> ExecResult:
         """Run a command in a login bash, to its end; as Guest has it."""
@@ -112,6 +112,19 @@ class LinuxGuest:
     def close(self) -> None:
         """Let go, as Guest has it; what runs inside goes on until the machine ends, or somebody connects anew."""
         self._channel.close()
+
+    def _set_up(self) -> tuple[int, int, str]:
+        """Say whom commands run as; returns that account's numbers and home folder."""
+        asked = {"call": "setup", "user": self._setup.user, "variables": dict(self._setup.variables)}
+        ended = self._channel.open(asked).wait_end(time.monotonic() + CALL_TIMEOUT_S)
+        if ended is None:
+            raise RunnerFailed("the helper in the guest does not answer: the machine may be overloaded")
+        if "error" in ended:
+            raise UserRefused(f"the guest cannot run commands as {self._setup.user}: {ended.get('text')}")
+        try:
+            return int(ended["uid"]), int(ended["gid"]), str(ended["home"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunnerFailed("the helper in the guest does not say whom commands run as") from error
 
     def _ask(self, asked: dict[str, Any], what: str) -> dict[str, Any]:
         ended = self._channel.open(asked).wait_end(time.monotonic() + CALL_TIMEOUT_S)

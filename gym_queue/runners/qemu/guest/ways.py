@@ -13,7 +13,7 @@ from gym_queue.runners.qemu.guest.agentways import AgentCarrier, AgentWindows
 from gym_queue.runners.qemu.guest.android import AdbCarrier, AdbServer, AdbSilent
 from gym_queue.runners.qemu.guest.carrier import CALL_TIMEOUT_S
 from gym_queue.runners.qemu.guest.install import PORT, install_helper
-from gym_queue.runners.qemu.guest.linux import LinuxGuest
+from gym_queue.runners.qemu.guest.linux import LinuxGuest, UserRefused
 from gym_queue.runners.qemu.guest.plain import ANDROID, PlainGuest
 from gym_queue.runners.qemu.guest.protocol import Guest, GuestSetup
 from gym_queue.runners.qemu.guest.ssh import Login, SshConnection, SshSilent
@@ -71,6 +71,8 @@ class HelperWay:
         """Ask; see ``Way``."""
         try:
             self._guest = LinuxGuest(self._path, self._setup, deadline_s=HELPER_ASK_S)
+        except UserRefused:
+            raise
         except RunnerFailed as error:
             logger.info("the restored machine has no helper that answers: %s", error)
             return False

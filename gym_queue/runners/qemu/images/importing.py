@@ -64,7 +64,7 @@ def import_image(
         _check_file(path)
     if source.kernel is not None:
         _check_kernel(source.kernel, source.architecture)
-    info = inspect(source.disk)
+    inspect(source.disk)
     with store.locked(say):
         if name in store.names() and not replace:
             raise Conflict(f"there is an image {name} already: give --force to replace it, or another --name")
@@ -74,6 +74,7 @@ def import_image(
         with store.staging() as staged:
             say(f"copying {source.disk}")
             digests = {key: _copy(path, staged / key) for key, path in given.items()}
+            info = inspect(staged / DISK)  # what was copied, should the source have changed meanwhile
             check(staged / DISK, source.disk, cluster_bytes=int(info["cluster-size"]))
             return store.keep(name, staged, _facts(source, int(info["virtual-size"])), digests)
 
