@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import hop, lives, memory, steps
+from bench import hop, lives, memory, steps, thousand
 from bench.groups import Group, add_choices, keys_of, measure
 from bench.report import check_markdown, write_markdown
 from gym_queue.errors import GymQueueError
@@ -31,6 +31,7 @@ def _run() -> bool:
         Group(steps.running, steps.rows()),
         Group(lives.living, lives.rows()),
         Group(memory.routing, memory.rows()),
+        Group(thousand.crowded, thousand.rows()),
     )
     options = _parse(keys_of(groups))
     if options.markdown:

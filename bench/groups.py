@@ -73,7 +73,7 @@ def measure(groups: Sequence[Group], options: argparse.Namespace, *, seconds: fl
     with Console(stderr=True).status("starting ..") as status:
         effort = Effort(options.rounds, seconds, status.update)
         results = [result for group in groups for result in group.measure(wanted, effort)]
-    show(results, Console())
+    show(results)
     if options.json:
         save(results, options.json, busy=busy)
     return Measured(results, busy)

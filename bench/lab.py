@@ -122,7 +122,7 @@ def main(lab: Lab) -> None:
         console = Console(stderr=True)
         with console.status("starting ..") as status, _placed(lab, options.rounds, status.update) as place:
             results = list(lab.rows(place))
-        show(results, Console())
+        show(results)
         if options.markdown:
             write_markdown(results, options.markdown, busy=busy)
     except GymQueueError as error:

@@ -8,12 +8,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import secrets
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import httpx
 import psutil
@@ -22,6 +20,7 @@ from rich.table import Table
 
 from gym_queue.stress.wire import connect, make_request
 from gym_queue.testing import Fleet, FleetSetup
+from tests.scale.simulated import simulated_workers
 
 BROWSERS = 20
 HISTORY_EVERY_S = 10.0
@@ -80,25 +79,6 @@ class Browsers:
         while True:
             (await connection.ask(request)).check()
             await asyncio.sleep(HISTORY_EVERY_S)
-
-
-@contextmanager
-def simulated_workers(url: str, token: str) -> Iterator[None]:
-    """Run a thousand workers that register and send heartbeats until the block ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.scale.load", url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={"GYM_ANYTHING_TOKEN": token, "PYTHONPATH": ":".join(sys.path)},
-    )
-    try:
-        if process.stdout is None or process.stdout.readline() != "ready\n":
-            raise SystemExit("the simulated workers did not start")
-        yield
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def percent_of_a_core(master: psutil.Process, seconds: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,18 +18,19 @@ from gym_queue.errors import StartupFailed
 from gym_queue.stress.report import describe_machine
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+FILE_COLUMNS = 180
 HEADINGS = ("row", "what", "measured", "reference", "ratio", "target", "verdict")
 
 
-def show(results: Sequence[Result], console: Console) -> None:
-    """Print the table."""
+def show(results: Sequence[Result]) -> None:
+    """Print the table, as wide as the terminal, or as a reader of a log file would like it."""
     table = Table(title="medians of rounds")
     for heading in HEADINGS:
         table.add_column(heading, no_wrap=heading == "row")
     for result in results:
         style = "" if not result.missed_by else "yellow"
         table.add_row(*_cells(result), style=style)
-    console.print(table)
+    Console(width=None if sys.stdout.isatty() else FILE_COLUMNS).print(table)
 
 
 def save(results: Sequence[Result], path: Path, *, busy: float) -> None:

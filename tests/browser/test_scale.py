@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Request, expect
 from gym_queue.testing import Fleet
 from tests.browser.conftest import TOKEN, Watched, start_fleet
 from tests.scale.load import ENVS, WORKERS
-from tests.scale.test_thousand_workers import load
+from tests.scale.simulated import simulated_workers
 
 pytestmark = [
     pytest.mark.needs("chromium", "redis-server"),
@@ -42,7 +42,7 @@ def fleet() -> Iterator[Fleet]:
     with ExitStack() as stack:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         started = stack.enter_context(start_fleet(calm=True))
-        stack.enter_context(load(started.url, TOKEN))
+        stack.enter_context(simulated_workers(started.url, TOKEN))
         yield started
 
 

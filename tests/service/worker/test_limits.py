@@ -73,9 +73,13 @@ class Stepping:
         self.env = create(self._client, spec("fake", hook=None, inline=False, **fake))
         if call != "reset":
             self._client.post(f"{self.env}/reset")
-        first = self._threads.submit(self._client.post, f"{self.env}/{call}", json=TYPE, headers=headers)
+        return self.begin(call, headers)
+
+    def begin(self, call: str, headers: dict[str, str] | None = None) -> Future[httpx.Response]:
+        """Begin a call of the environment there is; return once it runs."""
+        reply = self._threads.submit(self._client.post, f"{self.env}/{call}", json=TYPE, headers=headers)
         wait_until(lambda: self.live.running is not None)
-        return first
+        return reply
 
     @property
     def live(self) -> LiveEnv:
@@ -131,9 +135,13 @@ def test_observations_and_other_calls_wait_for_the_step_that_runs(
     client: httpx.Client, stepping: Stepping
 ) -> None:
     running = stepping.start("step", step_delay_s=0.5)
-    assert stepping.post("capture_observation").status_code == 200
-    assert client.get(f"{stepping.env}/session_info").status_code == 200
-    assert running.done()
+    info = client.get(f"{stepping.env}/session_info")
+    assert (info.status_code, stepping.live.running) == (200, None)
+    assert running.result().status_code == 200
+    again = stepping.begin("step")
+    seen = stepping.post("capture_observation").json()["observation"]
+    assert seen["cli_stdout"] == {"text": "2 actions"}
+    assert again.result().status_code == 200
 
 
 @pytest.mark.parametrize("call", ["step", "reset"])
