@@ -4,8 +4,9 @@ import subprocess
 
 import pytest
 
-from gym_queue.errors import SpecInvalid
-from gym_queue.runners.accounts import account_script
+from gym_queue.errors import EnvTimeout, RunnerFailed, SpecInvalid
+from gym_queue.runners.accounts import account_script, make_accounts
+from gym_queue.runners.base import ExecResult
 from gym_queue.specs.env import UserAccount
 
 
@@ -54,3 +55,29 @@ def test_what_would_be_read_as_something_else_is_refused(fields: dict[str, objec
 def test_the_script_is_bash():
     text = script(password="p", uid=1, permissions={"sudo": True, "env_vars": {"A": "b"}, "groups": ["g"]})
     subprocess.run(["bash", "-n", "-c", text], check=True)
+
+
+def test_accounts_that_take_too_long_are_told_without_their_passwords():
+    def run(script: str, *, timeout_s: float) -> ExecResult:
+        raise EnvTimeout(f"{script} took over {timeout_s} s")
+
+    ann = UserAccount(name="ann", password="hidden")
+    with pytest.raises(RunnerFailed, match="the accounts ann were not made in the container in") as failed:
+        make_accounts([ann], run, "the container")
+    assert "hidden" not in str(failed.value)
+    assert failed.value.__suppress_context__
+
+
+def test_accounts_that_cannot_be_made_say_why():
+    def run(script: str, *, timeout_s: float) -> ExecResult:
+        return ExecResult(1, "useradd: no room\n")
+
+    with pytest.raises(RunnerFailed, match="cannot be made in the container: useradd: no room"):
+        make_accounts([UserAccount(name="ann")], run, "the container")
+
+
+def test_nothing_is_run_for_no_accounts():
+    def run(script: str, *, timeout_s: float) -> ExecResult:
+        raise AssertionError(script)
+
+    make_accounts([], run, "the container")
