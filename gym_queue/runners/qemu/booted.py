@@ -10,11 +10,12 @@ import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from gym_queue.errors import RunnerFailed
+from gym_queue.runners.filelock import hold
 from gym_queue.runners.qemu.snapshots import GONE, PART, Snapshot, check_room
 
 logger = logging.getLogger(__name__)
@@ -50,11 +51,16 @@ class BootedMachines:
         if self._use(kept):
             return kept
         check_room(self._folder, memory_bytes)
-        with self._alone(digest):
-            if self._use(kept):
-                return kept
-            self._make(kept, boot)
-        self._evict(keep=digest)
+        try:
+            with hold(self._lock_of(digest)):  # waits for whoever boots one
+                if self._use(kept):
+                    return kept
+                self._make(kept, boot)
+            self._evict(keep=digest)
+        except OSError as error:
+            raise RunnerFailed(
+                f"a machine that has booted cannot be kept in {self._folder}: {error.strerror or error}"
+            ) from error
         return kept
 
     def forget(self, snapshot: Snapshot) -> None:
@@ -86,11 +92,9 @@ class BootedMachines:
             staged.folder.mkdir(mode=0o700)
             boot(staged)
             staged.folder.rename(kept.folder)
-        except OSError as error:
+        except OSError:
             if not kept.is_whole():  # else another user of this folder was first
-                raise RunnerFailed(
-                    f"a machine that has booted cannot be kept in {self._folder}: {error.strerror or error}"
-                ) from error
+                raise
         finally:
             shutil.rmtree(staged.folder, ignore_errors=True)
 
@@ -114,16 +118,8 @@ class BootedMachines:
                 return
             shutil.rmtree(part, ignore_errors=True)
 
-    @contextmanager
-    def _alone(self, digest: str) -> Iterator[None]:
-        """Hold the lock of a kind; waits for its holder, who boots one. The lock ends with its holder."""
-        try:
-            lock = (self._folder / f".{digest}.lock").open("w")
-        except OSError as error:
-            raise RunnerFailed(f"no machine can be kept in {self._folder}: {error.strerror}") from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _lock_of(self, digest: str) -> Path:
+        return self._folder / f".{digest}.lock"
 
 
 def prefix_of(digest: str) -> str:

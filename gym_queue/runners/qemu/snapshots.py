@@ -363,10 +363,13 @@ def check_room(folder: Path, needed: int) -> None:
         needed: What is going to be written at most, in bytes.
 
     Raises:
-        RunnerFailed: It has not.
+        RunnerFailed: It has not, or the folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    free = shutil.disk_usage(folder).free
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise RunnerFailed(f"no machine can be saved in {folder}: {error.strerror}") from error
     if free < needed + ROOM_BYTES:
         raise RunnerFailed(
             f"{folder} has {free >> 20} MiB free and a saved machine may take {(needed + ROOM_BYTES) >> 20} MiB: make room"

@@ -126,3 +126,9 @@ def test_those_of_an_image_go_with_it(tmp_path: Path) -> None:
 def test_a_disk_without_room_is_said_before_the_boot(tmp_path: Path) -> None:
     with pytest.raises(RunnerFailed, match="make room"):
         BootedMachines(tmp_path).get("d", 1 << 60, boot)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunnerFailed, match=r"no machine can be saved in .*file/booted: Not a directory"):
+        BootedMachines(tmp_path / "file" / "booted").get("d", 0, boot)
