@@ -5,12 +5,46 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from typing import Protocol
 
-from gym_queue.errors import SpecInvalid
+from gym_queue.errors import EnvTimeout, RunnerFailed, SpecInvalid
+from gym_queue.runners.base import ExecResult
 from gym_queue.specs.env import UserAccount
 
+MAKE_TIMEOUT_S = 180.0
+"""In an emulated machine on a busy host each account takes seconds."""
 _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?")  # useradd(8)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class RunAsRoot(Protocol):
+    """Runs a script inside as root."""
+
+    def __call__(self, script: str, *, timeout_s: float) -> ExecResult:
+        """Return what became of it; raises EnvTimeout."""
+
+
+def make_accounts(accounts: Sequence[UserAccount], run: RunAsRoot, where: str) -> None:
+    """Make accounts inside.
+
+    Args:
+        accounts: What a spec asks for; none is fine.
+        run: Runs a script there.
+        where: Which place, in words of an error: "the container".
+
+    Raises:
+        SpecInvalid: A name is none, or a value cannot be written to a file of lines.
+        RunnerFailed: They cannot be made. No password is shown.
+    """
+    if not accounts:
+        return
+    names = ", ".join(each.name for each in accounts)
+    try:
+        result = run(account_script(accounts), timeout_s=MAKE_TIMEOUT_S)
+    except EnvTimeout:  # it shows the command, with its passwords
+        raise RunnerFailed(f"the accounts {names} were not made in {where} in {MAKE_TIMEOUT_S:g} s") from None
+    if result.exit_status != 0:
+        raise RunnerFailed(f"the accounts {names} cannot be made in {where}: {result.output.strip()}")
 
 
 def account_script(accounts: Sequence[UserAccount]) -> str:

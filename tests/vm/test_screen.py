@@ -35,7 +35,7 @@ def x(runner: QemuRunner) -> Iterator[Connection]:
     """Give a connection to the X server inside, to ask it what it has been told."""
     connect = runner._x_connector()
     assert connect is not None
-    connection = Connection(connect(), None)
+    connection = connect()
     yield connection
     connection.close()
 

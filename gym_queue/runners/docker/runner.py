@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from docker.models.containers import Container
@@ -15,7 +16,7 @@ from docker.models.containers import Container
 from gym_queue.errors import NotSupported, RunnerFailed
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
-from gym_queue.runners.accounts import account_script
+from gym_queue.runners.accounts import make_accounts
 from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup, Traits
 from gym_queue.runners.display.camera import X11Camera
 from gym_queue.runners.display.viewer import ScreenServers
@@ -35,7 +36,7 @@ from gym_queue.specs.loader import resolve_mount
 logger = logging.getLogger(__name__)
 
 PROBE_TIMEOUT_S = 30.0
-ACCOUNTS_TIMEOUT_S = 60.0
+RESTORE_TIMEOUT_S = 60.0
 
 
 class DockerRunner:
@@ -192,9 +193,9 @@ class DockerRunner:
         self._shells = shells
         self._check_open()
         if self._setup.checkpoint is None:
-            self._make_accounts(shells)
+            make_accounts(self._setup.spec.user_accounts, partial(shells.run, user="0:0"), "the container")
         else:
-            shells.run(RESTORE, timeout_s=ACCOUNTS_TIMEOUT_S, user="0:0")
+            shells.run(RESTORE, timeout_s=RESTORE_TIMEOUT_S, user="0:0")
         self._files = ContainerFiles(
             self._daemon,
             container,
@@ -229,16 +230,6 @@ class DockerRunner:
             remove_container(container)
             self._check_open()
         return container
-
-    def _make_accounts(self, shells: Shells) -> None:
-        accounts = self._setup.spec.user_accounts
-        if not accounts:
-            return
-        result = shells.run(account_script(accounts), timeout_s=ACCOUNTS_TIMEOUT_S, user="0:0")
-        if result.exit_status != 0:
-            raise RunnerFailed(
-                f"the accounts {', '.join(each.name for each in accounts)} cannot be made in the container: {result.output.strip()}"
-            )
 
     def _probe_user(self, shells: Shells) -> InsideUser:
         """Find out whom commands run as; a number that the image has no account for gets a home folder."""

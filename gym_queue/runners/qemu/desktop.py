@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from gym_queue.runners.qemu.screen.display import VmDisplay
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
-CONNECT_TIMEOUT_S = 10.0
 ENTRYPOINT_WAIT_S = 30.0
 """How long an entrypoint may run before it counts as one that stays."""
 WINDOW_WAIT_S = 1.0
@@ -31,12 +29,11 @@ class XTunnel:
     """A connection to the X server of a guest, made when it is first needed and again when it broke.
 
     Args:
-        connect: Returns a stream to the server's socket.
-        cookie: Its MIT-MAGIC-COOKIE-1; None for one that lets everybody in.
+        connect: Returns a connection to it.
     """
 
-    def __init__(self, connect: Callable[[], socket.socket], cookie: bytes | None = None) -> None:
-        self._connect, self._cookie = connect, cookie
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
         self._connection: Connection | None = None
         self._windows: WindowTree | None = None
 
@@ -67,13 +64,7 @@ class XTunnel:
 
     def _tree(self) -> WindowTree:
         if self._windows is None:
-            stream = self._connect()
-            try:
-                stream.settimeout(CONNECT_TIMEOUT_S)
-                self._connection = Connection(stream, self._cookie)
-            except OSError as error:
-                stream.close()
-                raise RunnerFailed(f"the X server in the virtual machine does not answer: {error}") from error
+            self._connection = self._connect()
             self._windows = WindowTree(self._connection)
         return self._windows
 

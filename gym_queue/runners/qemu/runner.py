@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from gym_queue.errors import EnvTimeout, NotSupported, RunnerFailed
 from gym_queue.names import RUNNERS
 from gym_queue.protocol.actions import Action
 from gym_queue.runners.base import ExecResult, Observation, RunnerInfo, RunnerSetup, Traits
+from gym_queue.runners.display.connection import Connection
 from gym_queue.runners.qemu.allowlist import hosts_script
 from gym_queue.runners.qemu.checkpoints import QemuCheckpoints
 from gym_queue.runners.qemu.desktop import Desktop, XTunnel
@@ -26,6 +26,7 @@ from gym_queue.runners.qemu.screen.viewer import VmViewers
 from gym_queue.runners.qemu.snapshots import Snapshot, save_disk, save_machine
 from gym_queue.runners.qemu.starting import Plan, Running, Starter, plan_machine
 from gym_queue.runners.qemu.vm import Vm
+from gym_queue.runners.qemu.xserver import greet
 from gym_queue.specs.loader import resolve_mount
 
 logger = logging.getLogger(__name__)
@@ -215,27 +216,26 @@ class QemuRunner:
             raise RunnerFailed(f"{what} in the virtual machine: {result.output.strip()}")
 
     def _begin_screen(self, running: Running) -> None:
-        self._display = VmDisplay(running.vm.qmp, self._setup.spec.resolution, connect_x=self._x_connector())
-        tunnel = XTunnel(connect) if (connect := self._x_connector()) is not None else None
-        self._desktop = Desktop(self._display, tunnel)
+        connect = self._x_connector()
+        self._display = VmDisplay(running.vm.qmp, self._setup.spec.resolution, connect_x=connect)
+        self._desktop = Desktop(self._display, XTunnel(connect) if connect is not None else None)
         entrypoint = self._setup.spec.entrypoint
         if entrypoint and not running.is_running_on:
             self._desktop.run_entrypoint(self._need_guest(), entrypoint)
 
-    def _x_connector(self) -> Callable[[], socket.socket] | None:
+    def _x_connector(self) -> Callable[[], Connection] | None:
         """Return what connects to the X server inside; None where there is none to be reached."""
-        display = self._plan.image.display if self._plan is not None else ""
-        if not display or not isinstance(self._guest, LinuxGuest):
+        path = self._plan.image.x_socket if self._plan is not None else ""
+        if not path or not isinstance(self._guest, LinuxGuest):
             return None
-        path = f"/tmp/.X11-unix/X{display.rpartition(':')[2].partition('.')[0]}"  # noqa: S108  inside
 
-        def connect() -> socket.socket:
+        def connect() -> Connection:
             guest = self._need_guest()
             if not isinstance(guest, LinuxGuest):
                 raise RunnerFailed(
                     "the X server inside cannot be reached since the machine was started again"
                 )
-            return guest.connect(path)
+            return greet(guest.connect(path))
 
         return connect
 

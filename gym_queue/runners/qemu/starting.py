@@ -6,11 +6,13 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from gym_queue.errors import EnvTimeout, NotSupported, RunnerFailed
-from gym_queue.runners.accounts import account_script
+from gym_queue.errors import NotSupported, RunnerFailed
+from gym_queue.runners.accounts import make_accounts
 from gym_queue.runners.base import CheckpointDamaged, RunnerSetup
 from gym_queue.runners.processes import ENV_MARK
 from gym_queue.runners.qemu.acceleration import choose_acceleration, notes_on
@@ -42,11 +44,11 @@ EMULATED_BOOT_TIMEOUT_S = 600.0
 """On a host whose cores are all taken a boot of one minute takes many."""
 ANSWER_TIMEOUT_S = 60.0
 """How long the agent of a machine that runs already may take to answer."""
-DESKTOP_TIMEOUT_S = ACCOUNTS_TIMEOUT_S = 180.0
+DESKTOP_TIMEOUT_S = 180.0
 PORT_TRIES = 3
 WAIT_FOR_DESKTOP = """\
 export DISPLAY={display}
-until [ -S /tmp/.X11-unix/X{number} ]; do sleep 0.2; done
+until [ -S {socket} ]; do sleep 0.2; done
 command -v xprop >/dev/null || exit 0
 for turn in $(seq 100); do
   xprop -root _NET_SUPPORTING_WM_CHECK 2>/dev/null | grep -q '#' && exit 0
@@ -150,13 +152,13 @@ class Starter:
             raise RunnerFailed(f"the checkpoint {key} cannot be found: this worker keeps none")
         snapshot = QemuCheckpoints(folder).find(key)
         if not snapshot.is_machine:
-            return replace(self._boot(snapshot.disk, is_prepared=True), is_prepared=True)
+            return self._boot(snapshot.disk, is_prepared=True)
         if snapshot.kind != self._plan.kind:
             raise RunnerFailed(
                 f"the saved machine {key} is of another image, machine or version than this environment's: "
                 "load it in the one that saved it, or reset without it"
             )
-        return replace(self._restore(snapshot, is_prepared=True), is_prepared=True, is_running_on=True)
+        return self._restore(snapshot, is_prepared=True)
 
     def _from_booted(self) -> Running:
         booted = BootedMachines(ImageStore(self._setup.vm.image_dir).folder / BOOTED)
@@ -175,10 +177,8 @@ class Starter:
         try:
             vm.start(self._plan.image.disk)
             guest = self._enter(vm, self._places(vm), self._root_setup(vm), is_restored=False)
-            try:
+            with closing(guest):
                 self._wait_for_desktop(guest)
-            finally:
-                guest.close()
             freeze(vm, snapshot, self._plan.image.disk, self._plan.kind)
         finally:
             vm.close()
@@ -186,14 +186,9 @@ class Starter:
     def _boot(self, disk: Path, *, is_prepared: bool = False) -> Running:
         vm = self._new_vm("vm", self._launch(has_ports=True))
         vm.start(disk)
-        places = self._places(vm)
-        if not is_prepared:
-            self._make_accounts(vm, places, is_restored=False)
-        guest = self._enter(
-            vm, places, self._guest_setup(vm), is_restored=self._has_accounts and not is_prepared
-        )
-        self._wait_for_desktop(guest)
-        return Running(vm, guest, places, is_prepared=False, is_running_on=False)
+        running = self._move_in(vm, is_restored=False, is_prepared=is_prepared)
+        self._wait_for_desktop(running.guest)
+        return running
 
     def _restore(self, snapshot: Snapshot, *, is_prepared: bool = False) -> Running:
         will_keep = self._setup.will_keep
@@ -203,14 +198,22 @@ class Starter:
         )
         try:
             restore(vm, snapshot)
-            places = self._places(vm)
-            if not is_prepared:
-                self._make_accounts(vm, places, is_restored=True)
-            guest = self._enter(vm, places, self._guest_setup(vm), is_restored=True)
+            return self._move_in(vm, is_restored=True, is_prepared=is_prepared)
         except BaseException:
             vm.close()
             raise
-        return Running(vm, guest, places, is_prepared=False, is_running_on=False)
+
+    def _move_in(self, vm: Vm, *, is_restored: bool, is_prepared: bool) -> Running:
+        """Make the spec's accounts, of which one may be whom commands run as, and enter as that one."""
+        places, accounts = self._places(vm), self._setup.spec.user_accounts
+        answers = is_restored
+        if accounts and not is_prepared and self._plan.image.os_type == "linux":
+            guest = self._enter(vm, places, self._root_setup(vm), is_restored=answers)
+            answers = True
+            with closing(guest):
+                make_accounts(accounts, partial(guest.exec, user="root"), "the virtual machine")
+        guest = self._enter(vm, places, self._guest_setup(vm), is_restored=answers)
+        return Running(vm, guest, places, is_prepared=is_prepared, is_running_on=is_prepared and is_restored)
 
     def _enter(self, vm: Vm, places: GuestPlaces, setup: GuestSetup, *, is_restored: bool) -> Guest:
         deadline_s = ANSWER_TIMEOUT_S if is_restored else self._boot_timeout_s()
@@ -226,38 +229,14 @@ class Starter:
         guest.set_time(time.time())
         return guest
 
-    @property
-    def _has_accounts(self) -> bool:
-        return bool(self._setup.spec.user_accounts) and self._plan.image.os_type == "linux"
-
-    def _make_accounts(self, vm: Vm, places: GuestPlaces, *, is_restored: bool) -> None:
-        """Make the spec's accounts, of which one may be whom commands run as: by a way in of root's own."""
-        if not self._has_accounts:
-            return
-        accounts = self._setup.spec.user_accounts
-        names = ", ".join(each.name for each in accounts)
-        guest = self._enter(vm, places, self._root_setup(vm), is_restored=is_restored)
-        try:
-            result = guest.exec(account_script(accounts), timeout_s=ACCOUNTS_TIMEOUT_S, user="root")
-        except EnvTimeout:  # it shows the command, with its passwords
-            raise RunnerFailed(
-                f"the accounts {names} were not made in the virtual machine in {ACCOUNTS_TIMEOUT_S:g} s"
-            ) from None
-        finally:
-            guest.close()
-        if result.exit_status != 0:
-            raise RunnerFailed(
-                f"the accounts {names} cannot be made in the virtual machine: {result.output.strip()}"
-            )
-
     def _boot_timeout_s(self) -> float:
         return EMULATED_BOOT_TIMEOUT_S if self._plan.machine.acceleration == "tcg" else BOOT_TIMEOUT_S
 
     def _wait_for_desktop(self, guest: Guest) -> None:
-        display = self._plan.image.display
-        if self._plan.image.os_type != "linux" or not display:
+        image = self._plan.image
+        if image.os_type != "linux" or not image.x_socket:
             return
-        script = WAIT_FOR_DESKTOP.format(display=display, number=display.rpartition(":")[2].partition(".")[0])
+        script = WAIT_FOR_DESKTOP.format(display=image.display, socket=image.x_socket)
         guest.exec(script, timeout_s=DESKTOP_TIMEOUT_S, user="root")
 
     def _new_vm(self, name: str, launch: Launch) -> Vm:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gym_queue.errors import RunnerFailed, RunnerUnavailable
+from gym_queue.runners.display.viewer import PASSWORD_CHARS
 from gym_queue.runners.owner import Place, labels_of
 from gym_queue.runners.processes import ENV_MARK
 from gym_queue.runners.qemu.machine import (
@@ -36,8 +37,6 @@ STOP_TIMEOUT_S, LAST_WORDS_S = 5.0, 1.0
 CONSOLE_BYTES = 64 << 10
 SHOWN_CHARS = 600
 PANIC, FORWARDING = "Kernel panic - not syncing", "host forwarding rule"
-VNC_PASSWORD_CHARS = 8
-"""What RFB's authentication reads of a password (RFC 6143, section 7.2.2)."""
 PORT_EVENT, RESET_EVENT = f"VSERPORT_CHANGE:{HELPER_ID}", "RESET"
 OWNER_MARK = "GYM_QUEUE_OWNER"
 """Variable of a QEMU process: whose it is (runners/owner.py), as JSON."""
@@ -80,11 +79,6 @@ class Vm:
         if self._qmp is None:
             raise RunnerFailed("the virtual machine was not started: call start first")
         return self._qmp
-
-    @property
-    def pid(self) -> int | None:
-        """QEMU's process id; None before the start and after the end."""
-        return self._process.pid if self._process is not None else None
 
     def start(self, backing: Path) -> None:
         """Start QEMU on a fresh disk over another, and return when its monitor answers.
@@ -174,7 +168,7 @@ class Vm:
             self._reader.join(LAST_WORDS_S)
         if status == 0:
             return RunnerFailed("the virtual machine was shut down from inside: reset the environment")
-        if status == -9:
+        if status == -signal.SIGKILL:
             return RunnerFailed(
                 "QEMU was killed: by somebody, or by the kernel for want of memory; lower resources.mem_gb or run fewer"
             )
@@ -235,7 +229,7 @@ class Vm:
         if self.launch.has_vnc_password:
             path = self.folder / VNC_PASSWORD
             path.touch(mode=0o600)
-            path.write_text((self._vnc_password or "")[:VNC_PASSWORD_CHARS])
+            path.write_text((self._vnc_password or "")[:PASSWORD_CHARS])
 
     def _spawn(self) -> None:
         with self._lock:

@@ -34,3 +34,9 @@ class Image:
     """Size of the disk that the guest sees."""
     disk_bytes: int
     """Size of all files here."""
+
+    @property
+    def x_socket(self) -> str:
+        """Where the X server inside listens; empty where there is none."""
+        number = self.display.rpartition(":")[2].partition(".")[0]
+        return f"/tmp/.X11-unix/X{number}" if number else ""  # noqa: S108  inside

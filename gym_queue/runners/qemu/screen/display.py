@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable
 
 from gym_queue.errors import RunnerFailed
 from gym_queue.protocol.actions import Action, Mouse
+from gym_queue.runners.display.connection import Connection
 from gym_queue.runners.display.frames import FrameEncoder
 from gym_queue.runners.display.settle import Stillness
 from gym_queue.runners.qemu.qmp import Qmp
@@ -37,8 +37,7 @@ class VmDisplay:
     Args:
         qmp: The machine's monitor; not closed with the display.
         resolution: width, height in pixels of every picture.
-        connect_x: Returns a connected stream to the socket of the X server inside; None where there is none.
-        cookie: That server's MIT-MAGIC-COOKIE-1; None for one that lets everybody in.
+        connect_x: Returns a connection to the X server inside; None where there is none.
         pause: Waits so many seconds between the parts of an action; None waits until closed at most.
     """
 
@@ -47,15 +46,14 @@ class VmDisplay:
         qmp: Qmp,
         resolution: tuple[int, int],
         *,
-        connect_x: Callable[[], socket.socket] | None = None,
-        cookie: bytes | None = None,
+        connect_x: Callable[[], Connection] | None = None,
         pause: Callable[[float], None] | None = None,
     ) -> None:
         self._resolution = resolution
         self._closed = threading.Event()
         pause = pause or self._pause
         self._devices = QmpDevices(qmp, size=lambda: self._capture.size, pause=pause)
-        self._x = XKeys(connect_x, cookie, pause=pause, rest=self._let_programs_read) if connect_x else None
+        self._x = XKeys(connect_x, pause=pause, rest=self._let_programs_read) if connect_x else None
         self._input = VmInput(self._devices, self._x, pause=pause)
         self._capture = Capture(qmp, resolution)
         self._watch = ScreenWatch(self._capture)

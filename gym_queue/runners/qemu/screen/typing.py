@@ -5,12 +5,11 @@ the guest's kernel keeps 64 events for it and drops them all with the next (seen
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable
 
 from gym_queue.errors import RunnerFailed
 from gym_queue.protocol.actions import Action, Keyboard
-from gym_queue.runners.display.connection import REPLY_TIMEOUT_S, Connection
+from gym_queue.runners.display.connection import Connection
 from gym_queue.runners.display.input import Input
 from gym_queue.runners.keynames import as_key, split_chord
 from gym_queue.runners.qemu.screen.qcodes import Stroke, of_character, of_key
@@ -47,22 +46,19 @@ class XKeys:
     """A keyboard of the X server inside, connected to when it is first used, and again when the connection broke.
 
     Args:
-        connect: Returns a connected stream to the server's socket; raises RunnerFailed.
-        cookie: The server's MIT-MAGIC-COOKIE-1; None for one that lets everybody in.
+        connect: Returns a connection to it; raises RunnerFailed.
         pause: Waits so many seconds; raises when the display was closed.
         rest: Waits until programs have read what was typed.
     """
 
     def __init__(
         self,
-        connect: Callable[[], socket.socket],
-        cookie: bytes | None,
+        connect: Callable[[], Connection],
         *,
         pause: Callable[[float], None],
         rest: Callable[[], None],
     ) -> None:
-        self._connect, self._cookie = connect, cookie
-        self._pause, self._rest = pause, rest
+        self._connect, self._pause, self._rest = connect, pause, rest
         self._connection: Connection | None = None
         self._input: Input | None = None
 
@@ -107,20 +103,6 @@ class XKeys:
                 return self._input
         except RunnerFailed:  # a stream does not outlive the machine's going back to a snapshot
             self.close()
-        return self._open()
-
-    def _open(self) -> Input:
-        stream = self._connect()
-        try:
-            stream.settimeout(REPLY_TIMEOUT_S)
-            self._connection = Connection(stream, self._cookie)
-        except OSError as error:
-            stream.close()
-            raise RunnerFailed(
-                f"the X server inside the virtual machine does not answer ({error}): it types what no US keyboard has"
-            ) from error
-        except BaseException:
-            stream.close()
-            raise
+        self._connection = self._connect()
         self._input = Input(self._connection, pause=self._pause, rest=self._rest)
         return self._input
