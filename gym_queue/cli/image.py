@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ from gym_queue.runners.qemu.images.recipe import RECIPES, find_recipe
 from gym_queue.runners.qemu.images.store import ImageStore
 
 MIB = 1 << 20
-HEADINGS = ("name", "os", "architecture", "firmware", "MiB", "disk GiB", "digest")
+HEADINGS = ("name", "os", "architecture", "firmware", "MiB", "disk GiB", "booted MiB", "digest")
 SHOWN_DIGEST_CHARS = 19
 
 Folder = Annotated[
@@ -120,18 +120,20 @@ def list_images(
     folder: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the images of this host.
+    """Show the images of this host, and what is kept of machines that have booted from them.
 
     Example: gym-anything image list
     """
-    images = ImageStore(folder).list()
+    store = ImageStore(folder)
+    images = {image: _booted_bytes(store, image) for image in store.list()}
     if as_json:
-        typer.echo(json.dumps([asdict(image) for image in images], indent=2, default=str))
+        told = [{**asdict(image), "booted_bytes": size} for image, size in images.items()]
+        typer.echo(json.dumps(told, indent=2, default=str))
         return
     if not images:
         typer.echo("there are no images: gym-anything image build debian-x11 makes one")
         return
-    print_table(HEADINGS, [_row(image) for image in images], numbers=HEADINGS[4:6])
+    print_table(HEADINGS, [_row(image, size) for image, size in images.items()], numbers=HEADINGS[4:7])
 
 
 @app.command("import")
@@ -185,8 +187,21 @@ def remove(name: ImageName, folder: Folder = None) -> None:
     digest = next((image.digest for image in store.list() if image.name == name), None)
     store.remove(name)
     if digest is not None and digest not in {image.digest for image in store.list()}:
-        BootedMachines(store.folder / BOOTED).forget_image(digest)
+        _booted(store).forget_image(digest)
     typer.echo(f"removed {name}")
+
+
+@app.command()
+def forget(name: ImageName, folder: Folder = None) -> None:
+    """Remove what is kept of machines that have booted from an image: the next one boots. Those that run go on.
+
+    Example: gym-anything image forget debian-x11
+    """
+    store = ImageStore(folder)
+    image = store.find(name)
+    freed = _booted_bytes(store, image) / MIB
+    _booted(store).forget_image(image.digest)
+    typer.echo(f"forgot the machines that have booted from {name}, {freed:,.0f} MiB")
 
 
 @app.command()
@@ -215,7 +230,20 @@ def _tell(image: Image) -> None:
     typer.echo(f"{image.name}: {image.digest}, {image.disk_bytes / MIB:,.0f} MiB in {image.disk.parent}")
 
 
-def _row(image: Image) -> tuple[str, ...]:
+def _booted(store: ImageStore) -> BootedMachines:
+    return BootedMachines(store.folder / BOOTED)
+
+
+def _booted_bytes(store: ImageStore, image: Image) -> int:
+    """Return what is kept of machines that have booted from an image; one that goes meanwhile counts nothing."""
+    total = 0
+    for snapshot in _booted(store).of_image(image.digest):
+        with suppress(FileNotFoundError):
+            total += snapshot.size_bytes()
+    return total
+
+
+def _row(image: Image, booted_bytes: int) -> tuple[str, ...]:
     return (
         image.name,
         image.os_type,
@@ -223,5 +251,6 @@ def _row(image: Image) -> tuple[str, ...]:
         image.firmware,
         f"{image.disk_bytes / MIB:,.0f}",
         f"{image.virtual_bytes / (1 << 30):,.1f}",
+        f"{booted_bytes / MIB:,.0f}",
         image.digest[:SHOWN_DIGEST_CHARS],
     )

@@ -68,14 +68,22 @@ class BootedMachines:
         with suppress(OSError):
             snapshot.remove()
 
+    def of_image(self, digest: str) -> list[Snapshot]:
+        """Return those of an image.
+
+        Args:
+            digest: The image's.
+        """
+        return [Snapshot(folder) for folder in self._folder.glob(f"{prefix_of(digest)}-*")]
+
     def forget_image(self, digest: str) -> None:
         """Remove those of an image.
 
         Args:
             digest: The image's.
         """
-        for folder in self._folder.glob(f"{prefix_of(digest)}-*"):
-            self.forget(Snapshot(folder))
+        for snapshot in self.of_image(digest):
+            self.forget(snapshot)
 
     def _use(self, snapshot: Snapshot) -> bool:
         if not snapshot.is_whole():
