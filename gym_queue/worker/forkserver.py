@@ -32,6 +32,8 @@ from gym_queue.worker.putaway import KeepRule, copy_entry, entries, put_all_away
 
 logger = logging.getLogger(__name__)
 
+FILMED = frozenset({"docker", "qemu", "qemu_native"})
+"""Runners most of whose environments are desktops with a video of each episode."""
 END_GRACE_S = 5.0
 """How long env processes get to close by themselves once the worker has gone."""
 
@@ -225,7 +227,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when its worker does
     become_subreaper()
     preload(options["runners"])
-    if "docker" in options["runners"]:
+    if FILMED.intersection(options["runners"]):
         has_encoder()  # its 26 MB are then shared by the desktops
     gc.freeze()  # what is imported by now stays shared between the forks
     work_dir = Path(options["work_dir"])

@@ -91,7 +91,7 @@ def changed_tiles(before: Pixels, after: Pixels) -> set[Tile]:
     differs = (before.view(np.uint32) != after.view(np.uint32))[..., 0]
     rows = np.flatnonzero(differs.any(axis=1))
     tiles: set[Tile] = set()
-    for row in np.unique(rows // TILE_PX):
+    for row in set((rows // TILE_PX).tolist()):  # np.unique would load numpy.ma, 1 MB in each process
         band = differs[row * TILE_PX : (row + 1) * TILE_PX].any(axis=0)
-        tiles.update((int(row), int(column)) for column in np.unique(np.flatnonzero(band) // TILE_PX))
+        tiles.update((row, column) for column in (np.flatnonzero(band) // TILE_PX).tolist())
     return tiles

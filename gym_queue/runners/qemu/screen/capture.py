@@ -11,19 +11,19 @@ import os
 import re
 import tempfile
 import threading
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gym_queue.errors import RunnerFailed
 from gym_queue.runners.base import Pixels
-from gym_queue.runners.display.settle import Tile, changed_tiles
+from gym_queue.runners.display.settle import TILE_PX, Tile
 from gym_queue.runners.qemu.qmp import Qmp
 
 logger = logging.getLogger(__name__)
 
 FORGET_TIMEOUT_S = 1.0
+RGB = 3
+"""Bytes of a pixel in a dump."""
 MAX_SIDE_PX = 16384
 """More than any device of QEMU shows."""
 _HEAD = re.compile(rb"P6\n(\d{1,5}) (\d{1,5})\n255\n")
@@ -49,7 +49,7 @@ class Capture:
         self._taking = threading.Lock()
         self._is_closed = False
         self._size = (0, 0)
-        self._rgb = self._incoming = np.zeros((0, 0), np.uint8)
+        self._rgb = self._band = np.zeros((0, 0), np.uint8)
         self._pixels = np.zeros((resolution[1], resolution[0], 4), np.uint8)
         try:
             self._number = qmp.ask("add-fd", fds=[self._writable])["fdset-id"]
@@ -68,8 +68,8 @@ class Capture:
         """The last picture, good until the next ``refresh``."""
         return self._pixels
 
-    def refresh(self) -> bool:
-        """Take a picture of the screen as it is now, the pointer in it; return whether it differs from the last."""
+    def refresh(self) -> set[Tile]:
+        """Take a picture of the screen as it is now, the pointer in it; return where it differs from the last."""
         with self._taking:
             try:
                 if self._is_closed:
@@ -96,23 +96,35 @@ class Capture:
             self._free()
             self._taking.release()
 
-    def _take(self) -> bool:
+    def _take(self) -> set[Tile]:
         os.lseek(self._writable, 0, os.SEEK_SET)
         self._qmp.ask("screendump", filename=f"/dev/fdset/{self._number}")
         head = self._read_head()
         size = int(head[1]), int(head[2])
-        if size != self._size:
-            self._resize(size)
-        if os.preadv(self._readable, [self._incoming.data], head.end()) != self._incoming.nbytes:
+        tiles = self._resize(size) if size != self._size else set()
+        for top in range(0, len(self._rgb), TILE_PX):
+            tiles |= self._take_band(top, head.end() + top * size[0] * RGB)
+        return tiles
+
+    def _take_band(self, top: int, offset: int) -> set[Tile]:
+        """Read the lines of a row of tiles, and return which tiles are new."""
+        last = self._rgb[top : top + TILE_PX]
+        band = self._band[: len(last)]
+        if os.preadv(self._readable, [band.data], offset) != band.nbytes:
             raise RunnerFailed(
                 "the virtual machine's monitor gives half a picture: is the host out of memory?"
             )
-        rows = np.flatnonzero((self._incoming != self._rgb).any(axis=1))
-        if not rows.size:
-            return False
-        self._incoming, self._rgb = self._rgb, self._incoming
-        self._convert(slice(int(rows[0]), int(rows[-1]) + 1))
-        return True
+        differs = band != last
+        if not differs.any():
+            return set()
+        last[:] = band
+        width = min(self._size[0], self._resolution[0])
+        shown = self._pixels[top : top + len(last), :width]
+        colours = last.reshape(len(last), self._size[0], RGB)[:, :width]
+        for channel in range(RGB):
+            shown[..., 2 - channel] = colours[..., channel]
+        columns = np.flatnonzero(differs[:, : width * RGB].any(axis=0)) // (RGB * TILE_PX)
+        return {(top // TILE_PX, column) for column in columns.tolist()}
 
     def _free(self) -> None:
         for descriptor in (self._readable, self._writable):
@@ -126,23 +138,20 @@ class Capture:
             raise RunnerFailed("the virtual machine's monitor gives no picture of 24 bits: is it QEMU's own?")
         return head
 
-    def _resize(self, size: tuple[int, int]) -> None:
+    def _resize(self, size: tuple[int, int]) -> set[Tile]:
+        """Begin a black picture of a screen of another size, which is new everywhere."""
         self._size = size
-        self._rgb = np.zeros((size[1], size[0] * 3), np.uint8)
-        self._incoming = np.zeros_like(self._rgb)
-        self._rgb[:] = 1  # so that no line counts as seen already
         self._pixels[:] = 0
-
-    def _convert(self, lines: slice) -> None:
-        width, height = (min(own, asked) for own, asked in zip(self._size, self._resolution, strict=True))
-        lines = slice(lines.start, min(lines.stop, height))
-        colours = self._rgb.reshape(self._size[1], self._size[0], 3)[lines, :width]
-        for channel in range(3):
-            self._pixels[lines, :width, 2 - channel] = colours[..., channel]
+        self._rgb = np.zeros((min(size[1], self._resolution[1]), size[0] * RGB), np.uint8)
+        self._band = np.empty((TILE_PX, size[0] * RGB), np.uint8)
+        width, height = self._resolution
+        return {
+            (row, column) for row in range(-(-height // TILE_PX)) for column in range(-(-width // TILE_PX))
+        }
 
 
 class ScreenWatch:
-    """Compares the screen with how it was at the last look.
+    """Sees what changes on the screen from look to look.
 
     Args:
         capture: Takes the pictures.
@@ -150,14 +159,16 @@ class ScreenWatch:
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
-        self._last: npt.NDArray[Any] = capture.pixels.copy()
+        self._changed: set[Tile] = set()
+
+    def refresh(self) -> None:
+        """Take a picture that is no look."""
+        self._changed |= self._capture.refresh()
 
     def look(self) -> set[Tile]:
-        """Return where the screen differs from the last look's."""
-        self._capture.refresh()
-        tiles = changed_tiles(self._last, self._capture.pixels)
-        if tiles:
-            self._last[:] = self._capture.pixels
+        """Return where the screen has changed since the last look."""
+        self.refresh()
+        tiles, self._changed = self._changed, set()
         return tiles
 
 

@@ -120,7 +120,7 @@ class VmDisplay:
     def observe_png(self) -> bytes:
         """Return the screen as it is now, the pointer in it, as a PNG of the resolution."""
         self._check_open()
-        self._capture.refresh()
+        self._watch.refresh()
         return self._encoder.encode(self._capture.pixels)
 
     def close(self) -> None:
