@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from gym_queue.client.core import RemoteCalls
 from gym_queue.client.network import run_now
 from gym_queue.client.opening import Opened
 from gym_queue.protocol.sessions import SessionInfo
 from gym_queue.protocol.surface import StepResult
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class BlockingCalls:

@@ -10,9 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from gym_queue.client import calls, replies
 from gym_queue.client.calls import Call
@@ -24,6 +22,9 @@ from gym_queue.protocol.observations import Screen
 from gym_queue.protocol.parse import parse_model
 from gym_queue.protocol.sessions import EpisodeLimits, SessionInfo
 from gym_queue.protocol.surface import StepResult, prepare_target
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class RemoteCalls:
             raise BadReply(
                 f"environment {self.env_id} shows no screen: its spec's observation has no rgb_screen"
             )
-        return await self._offload(lambda: Image.open(io.BytesIO(screen.png())).convert("RGB"))
+        return await self._offload(lambda: _decode(screen.png()))
 
     async def log_trajectory_event(self, event: dict[str, Any]) -> None:
         """Append an event to the episode's trajectory."""
@@ -357,3 +358,9 @@ class RemoteCalls:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(env_id={self.env_id!r}, remote_url={self.remote_url!r})"
+
+
+def _decode(png: bytes) -> Image.Image:
+    from PIL import Image  # who asks for no image needs none of it
+
+    return Image.open(io.BytesIO(png)).convert("RGB")

@@ -14,6 +14,7 @@ from typing import Any
 from gym_queue.env.spool import FrameSpool
 from gym_queue.errors import EnvState, RequestInvalid
 
+VIDEO = "recording.mp4"
 FRAME = re.compile("[0-9]{5,9}")
 """A frame's number in its file name; callers may put files of other names into the folder."""
 

@@ -10,15 +10,9 @@ from gym_queue.env.source import EnvSource
 from gym_queue.errors import NotSupported
 from gym_queue.runners.base import Runner
 from gym_queue.specs.task import TaskSpec
-from gym_queue.verifiers import (
-    RewardShaping,
-    Verdict,
-    VerifierLimits,
-    VerifierRequest,
-    check_shaping,
-    verifier_mode,
-    verify,
-)
+from gym_queue.verifiers import Verdict, VerifierLimits, VerifierRequest, verifier_mode
+from gym_queue.verifiers.shaping import RewardShaping, check_shaping
+from gym_queue.verifiers.verify import verify
 
 
 class Judge:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gym_queue.env.folder import VIDEO
 from gym_queue.env.video import VideoFile, has_encoder
 from gym_queue.errors import NotSupported, RunnerFailed
 from gym_queue.runners.base import Camera, Records, Runner
@@ -15,7 +16,6 @@ from gym_queue.specs.env import EnvSpec, Recording
 
 logger = logging.getLogger(__name__)
 
-FILE = "recording.mp4"
 REPEAT_S = 1.0
 """A screen that stands still is written again this often, so that a killed recording lacks no more."""
 REST = 9.0
@@ -144,14 +144,14 @@ class EpisodeRecording:
         self.end()
         self.file = self.note = None
         try:
-            recorder = self._open(runner, folder / FILE)
+            recorder = self._open(runner, folder / VIDEO)
         except (NotSupported, RunnerFailed) as error:
             self.note = f"no video: {error}"
             is_asked = "enable" in self._spec.recording.model_fields_set and self._spec.recording.enable
             logger.log(logging.WARNING if is_asked else logging.DEBUG, "%s", self.note)
         else:
             with self._lock:
-                self._recorder, self.file = recorder, FILE
+                self._recorder, self.file = recorder, VIDEO
 
     def move(self, runner: Runner) -> None:
         """Go on with a sandbox in place of the one before."""

@@ -6,18 +6,18 @@ import base64
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gym_queue.errors import BadReply
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 MSGPACK_TYPE = "application/vnd.gym-queue+msgpack"
 """Media type of replies whose ``screen.png`` holds raw bytes."""
 
-Pixels = npt.NDArray[np.uint8]
+Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 
 
 def to_json(observation: Mapping[str, Any], *, inline: bool) -> dict[str, Any]:
@@ -66,6 +66,9 @@ class Screen(dict[str, Any]):
         Raises:
             BadReply: There is no image, or it is not one.
         """
+        import numpy as np  # 20 MB that servers have no use for
+        from PIL import Image
+
         try:
             with Image.open(io.BytesIO(self.png())) as picture:
                 return np.asarray(picture.convert("RGB"))

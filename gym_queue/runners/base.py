@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from gym_queue.errors import RunnerFailed
 from gym_queue.protocol.actions import Action
 from gym_queue.specs.env import EnvSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class CheckpointDamaged(RunnerFailed):
     """A checkpoint is gone, or cannot be started from by anybody: it may be removed."""
 
 
-Pixels = npt.NDArray[np.uint8]
+Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 """(height, width, 4) uint8: blue, green, red, and a byte that means nothing."""
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gym_queue.env.recording import FILE as VIDEO
+from gym_queue.env.folder import VIDEO
 from gym_queue.env.spool import SPOOL, read_spool
 from gym_queue.errors import GymQueueError
 from gym_queue.protocol.episodes import FEEDBACK_CHARS, EpisodeRow, Outcome

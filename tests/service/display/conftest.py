@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gym_queue.protocol.actions import parse_actions
-from gym_queue.runners.display import X11Display
+from gym_queue.runners.display.x11 import X11Display
 from gym_queue.runners.display.xvfb import Xvfb
 from tests.waiting import wait_until
 

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from gym_queue.errors import ActionInvalid, RunnerFailed
-from gym_queue.runners.display import X11Display
 from gym_queue.runners.display.connection import connect
+from gym_queue.runners.display.x11 import X11Display
 from gym_queue.runners.display.xvfb import SOCKETS, Xvfb
 from tests.service.display.conftest import RESOLUTION, XtermStart, act
 from tests.waiting import wait_until

@@ -14,7 +14,8 @@ from gym_queue.runners.processes import find_processes
 from gym_queue.runners.registry import open_runner
 from gym_queue.specs.env import EnvSpec
 from gym_queue.specs.loader import parse_task
-from gym_queue.verifiers import Verdict, VerifierLimits, VerifierRequest, verify
+from gym_queue.verifiers import Verdict, VerifierLimits, VerifierRequest
+from gym_queue.verifiers.verify import verify
 from tests.unit.verifiers.modelserver import ModelServer
 
 SPEC = EnvSpec.model_validate(
