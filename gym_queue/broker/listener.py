@@ -63,9 +63,13 @@ class Listener:
         self._stopping.set()
         if thread is None:
             return
+        threading.Thread(target=self._wake, name=f"{self._name}-wake", daemon=True).start()
         thread.join(STOP_TIMEOUT_S)
         if thread.is_alive():  # it is a daemon, in a connect that has its own limit
             logger.warning("%s is still waiting for the broker; left behind", self._name)
+
+    def wake(self) -> None:
+        """Make the thread's wait for messages end, where it would take long: here it does not. May hang or raise."""
 
     def wait_until_consuming(self, timeout_s: float) -> bool:
         """Wait until messages would be seen; False when that took longer than ``timeout_s`` seconds."""
@@ -83,6 +87,10 @@ class Listener:
         """Take note of a message that is not JSON, and go on."""
         self.dropped += 1
         logger.warning("%s: a message of type %s was dropped: %s", self._name, message.content_type, error)
+
+    def _wake(self) -> None:
+        with suppress(*foreign_errors(self._app)):  # a broker that is away, or hangs, holds up nobody
+            self.wake()
 
     def _run(self) -> None:
         foreign = foreign_errors(self._app)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import celery
-from kombu import Connection, Consumer, Exchange, Queue
+from kombu import Connection, Consumer, Exchange, Producer, Queue
 
 from gym_queue.broker.app import REPLY_EXPIRES_S
+from gym_queue.broker.errors import CONNECT_ONCE
 from gym_queue.broker.listener import Listener
 
+NO_REPLY: dict[str, Any] = {}
 OnReply = Callable[[str, str, object, str | None], None]
 """Called with task id, state, result, traceback."""
 
@@ -56,5 +58,13 @@ class ReplyListener(Listener):
             no_ack=True,
         )
 
+    def wake(self) -> None:
+        """Send itself a message that is no reply: kombu ends no BRPOP that waits, which it does for a second."""
+        with self._app.connection_for_write() as connection:
+            connection.ensure_connection(**CONNECT_ONCE)
+            Producer(connection).publish(NO_REPLY, routing_key=self.queue_name, serializer="json")
+
     def _hand_on(self, body: dict[str, Any]) -> None:
+        if body == NO_REPLY:  # ours, or of the master that had this queue before
+            return
         self._on_reply(body["task_id"], body["status"], body.get("result"), body.get("traceback"))

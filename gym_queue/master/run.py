@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gym_queue.broker.app import make_app
 from gym_queue.broker.embedded import EmbeddedBroker
 from gym_queue.broker.events import EventListener
+from gym_queue.broker.listener import Listener
 from gym_queue.broker.replies import ReplyListener
 from gym_queue.broker.sender import Sender
 from gym_queue.broker.url import safe_url
@@ -287,7 +288,7 @@ class Master:
         )
         for listener in (replies, events):
             await asyncio.to_thread(listener.start)
-            self._stack.push_async_callback(asyncio.to_thread, listener.stop)
+        self._stack.push_async_callback(_stop_listeners, replies, events)
         self._stack.push_async_callback(asyncio.to_thread, sender.close)
         return dispatcher
 
@@ -376,6 +377,10 @@ def _on_lost(creates: Creates, dead_queues: DeadQueues) -> Callable[[str, frozen
         dead_queues.delete(queues)
 
     return on_lost
+
+
+async def _stop_listeners(*listeners: Listener) -> None:
+    await asyncio.gather(*(asyncio.to_thread(listener.stop) for listener in listeners))
 
 
 def _after_outage(dispatcher: CeleryDispatcher, dead_queues: DeadQueues) -> None:

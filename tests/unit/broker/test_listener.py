@@ -13,6 +13,24 @@ def reply(task_id: str) -> dict[str, Any]:
     return {"task_id": task_id, "status": "SUCCESS", "result": 1, "traceback": None}
 
 
+def test_what_ends_a_listeners_wait_is_no_reply() -> None:
+    app = make_app("memory://", name="woken")
+    seen: queue.SimpleQueue[str] = queue.SimpleQueue()
+    first = ReplyListener(app, "m1", lambda task_id, *_: seen.put(task_id))
+    first.wake()
+    listeners = first, ReplyListener(app, "m1", lambda task_id, *_: seen.put(task_id))
+    for number, listener in enumerate(listeners):
+        listener.start()
+        with app.connection_for_write() as connection, connection.Producer() as producer:
+            producer.publish(
+                reply(f"e{number}"), exchange="", routing_key=listener.queue_name, serializer="json"
+            )
+        assert seen.get(timeout=10) == f"e{number}"
+        listener.stop()
+        assert (listener.dropped, listener.outages) == (0, 0)
+    assert seen.empty()
+
+
 @pytest.mark.parametrize(
     ("bad", "content_type"),
     [
