@@ -48,7 +48,7 @@ def test_a_host_without_room_stops_the_machine_with_a_sentence_and_no_other(
     )
     runner.start()
     with pytest.raises(RunnerFailed, match=r"cannot be written.*make room"):
-        runner.exec("dd if=/dev/urandom of=big bs=1M count=200; sync; sleep 600", timeout_s=45)
+        runner.exec("dd if=/dev/urandom of=big bs=1M count=200; sync; sleep 600", timeout_s=600)
     assert output_of(other, "echo goes on") == "goes on\n"
     runner.close()
     other.close()

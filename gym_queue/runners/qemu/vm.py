@@ -38,6 +38,7 @@ CONSOLE_BYTES = 64 << 10
 SHOWN_CHARS = 600
 PANIC, FORWARDING = "Kernel panic - not syncing", "host forwarding rule"
 PORT_EVENT, RESET_EVENT = f"VSERPORT_CHANGE:{HELPER_ID}", "RESET"
+IO_ERROR_EVENT, PANIC_EVENT = "BLOCK_IO_ERROR", "GUEST_PANICKED"
 OWNER_MARK = "GYM_QUEUE_OWNER"
 """Variable of a QEMU process: whose it is (runners/owner.py), as JSON."""
 _HEALTHY = frozenset(
@@ -125,11 +126,9 @@ class Vm:
         self.check_alive()
         status = str(self.qmp.ask("query-status")["status"])
         if status == "io-error":
-            raise RunnerFailed(
-                f"the virtual machine stands still: its disk cannot be written, {self._room()}; make room and reset"
-            )
+            raise self._stands_still()
         if status not in _HEALTHY or PANIC in self.said():
-            raise RunnerFailed(f"the virtual machine crashed ({status}): {self.said()}")
+            raise self._crashed(status)
 
     def check_alive(self) -> None:
         """As ``check_running``, by QEMU's process alone."""
@@ -190,10 +189,16 @@ class Vm:
 
     def explain_silence(self) -> RunnerFailed | None:
         """Return why nothing comes from inside any more; None when something still may."""
-        if not self._is_closed and self._qmp is not None and self.has_left():
+        if self._is_closed or self._qmp is None:
+            return self.explain_end()
+        if self.has_left():
             return RunnerFailed(
                 "the machine was started again from inside, or the helper in it was killed: what ran is lost"
             )
+        if self._qmp.event(IO_ERROR_EVENT) is not None:
+            return self._stands_still()
+        if self._qmp.event(PANIC_EVENT) is not None or PANIC in self.said():
+            return self._crashed("guest-panicked")
         return self.explain_end()
 
     def has_left(self) -> bool:
@@ -268,6 +273,14 @@ class Vm:
         with self._lock:
             said = " ".join(self._console.text().split())
         return said[-SHOWN_CHARS:] or "it said nothing"
+
+    def _stands_still(self) -> RunnerFailed:
+        return RunnerFailed(
+            f"the virtual machine stands still: its disk cannot be written, {self._room()}; make room and reset"
+        )
+
+    def _crashed(self, status: str) -> RunnerFailed:
+        return RunnerFailed(f"the virtual machine crashed ({status}): {self.said()}")
 
     def _room(self) -> str:
         return f"{shutil.disk_usage(self.folder.parent).free >> 20} MiB are free in {self.folder.parent}"
