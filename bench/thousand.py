@@ -16,6 +16,7 @@ from gym_queue.stress.usage import UsageMeter
 from tests.scale.simulated import simulated_workers
 
 TYPE = [{"keyboard": {"keys": "a"}}]
+REST_S = 2.0
 LONGER = 3
 """Times as long as other rows: each worker sends a heartbeat every few seconds."""
 
@@ -45,6 +46,7 @@ def rows() -> list[Row[Crowded]]:
             [
                 Goal("crowd-step", f"{step}: p50", "ms", most, 1.5, "without them"),
                 Goal("crowd-step-p99", f"{step}: p99", "ms", most, 2, "without them", binding=False),
+                Goal("crowd-step-slowest", f"{step}: the slowest", "ms", most, 100, binding=False),
                 Goal("crowd-cpu", f"the master meanwhile, {crowd}", "% of a core", most, 100, binding=False),
                 Goal("crowd-memory", f"memory of the master's process, {crowd}", "MB", most, 300),
             ],
@@ -65,12 +67,21 @@ def _crowd(crowded: Crowded, effort: Effort) -> list[Outcome]:
             beside.append(_steps_ms(crowded.env, seconds))
             usages += meter.read(time.monotonic() - begun)
             failed += simulated.stop()["failed"]
+        _await_end(crowded.fleet)
     return [
         Outcome([_share(took, 0.5) for took in beside], [_share(took, 0.5) for took in alone], failed),
         Outcome([_share(took, 0.99) for took in beside], [_share(took, 0.99) for took in alone], failed),
+        Outcome([took[-1] for took in beside], errors=failed),
         Outcome([usage.cpu_percent for usage in usages]),
         Outcome([usage.rss_mb for usage in usages]),
     ]
+
+
+def _await_end(fleet: Started) -> None:
+    """Wait until the master has noticed that the thousand are gone, and has put away what they had."""
+    while fleet.health()["healthy_workers"] > 1:
+        time.sleep(0.1)
+    time.sleep(REST_S)
 
 
 def _steps_ms(env: RemoteGymEnv, seconds: float) -> list[float]:

@@ -57,6 +57,7 @@ from gym_queue.stats.tasks import TaskStats
 from gym_queue.tls import server_context, verify_of
 from gym_queue.tracing import start_tracing
 from gym_queue.web.limits import BodyLimits
+from gym_queue.web.pauses import shorten_pauses
 from gym_queue.web.renewal import RenewedCertificate
 from gym_queue.web.rotation import GRACE_S, RotatingToken
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals, shown_host
@@ -359,6 +360,7 @@ def run_master(
         master = Master(settings, token, bound, add_pages=add_pages, open_paths=open_paths, keys=keys)
         with caught_signals() as wait:
             loop.run(master.start(), START_TIMEOUT_S)
+            shorten_pauses()
             if settings.broker_url:
                 logger.info("broker: %s", safe_url(settings.broker_url))
             on_ready(f"{settings.tls.scheme}://{shown_host(settings.host)}:{bound.getsockname()[1]}")

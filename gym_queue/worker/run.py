@@ -38,6 +38,7 @@ from gym_queue.tls import server_context
 from gym_queue.tracing import start_tracing
 from gym_queue.web.door import Door
 from gym_queue.web.limits import BodyLimits, DoorLimits
+from gym_queue.web.pauses import shorten_pauses
 from gym_queue.web.renewal import RenewedCertificate
 from gym_queue.web.rotation import RotatingToken
 from gym_queue.web.server import HttpServer, LoopThread, bind, caught_signals
@@ -223,7 +224,7 @@ def _compose(
         HttpPart(server, loop),
         AnnouncerPart(announcer, host, loop, grace_s=settings.grace_s),
         CertificatePart(renewed, loop),
-        ReadyPart(lambda: on_ready(url)),
+        ReadyPart(partial(_tell_ready, on_ready, url)),
     )
     return Worker(host, loop, identity, parts, queues, broker_url, settings.ssl_ca), announcer
 
@@ -254,6 +255,11 @@ def _has_lost(announcer: Announcer) -> bool:
 def _census(host: Host) -> Census:
     metrics = {"reaped": host.reaped_count, "clock": time.time(), "calls": host.counts.report()}
     return Census(list(host.snapshot()), host.opening, metrics)
+
+
+def _tell_ready(on_ready: Callable[[str], None], url: str) -> None:
+    shorten_pauses()
+    on_ready(url)
 
 
 def _run(worker: Worker, max_envs: int) -> None:

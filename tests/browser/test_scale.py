@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 FILES = 20_000
-IDLE_MS = 10_000
+IDLE_MS = 5_000
 MOST_ROWS = 100
 WATCH_LONG_TASKS = """
 window.longest = 0;
@@ -65,13 +65,13 @@ def test_an_idle_page_asks_little(desk: Watched, capsys: pytest.CaptureFixture[s
     for view, most_per_s in (("overview", 0.5), ("workers", 1.1), ("environments", 8.0), ("tasks", 1.1)):
         page = desk.open(view)
         expect(page.get_by_text("live", exact=True)).to_be_visible()
-        page.wait_for_timeout(3000)
+        page.wait_for_timeout(2000)
         page.evaluate("window.longest = 0")
         paths = asked(page)
         longest_ms = page.evaluate("window.longest")
         per_s = len(paths) / IDLE_MS * 1000
         told.append(f"{view}: {per_s:.1f} calls/s, longest task {longest_ms:.0f} ms")
-        assert per_s <= most_per_s, (view, paths)
+        assert len(paths) <= most_per_s * IDLE_MS / 1000 + 1, (view, paths)  # one more may fall into the time
     with capsys.disabled():
         sys.stdout.write("\n" + "\n".join(told) + "\n")
 
