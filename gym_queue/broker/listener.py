@@ -63,8 +63,10 @@ class Listener:
         self._stopping.set()
         if thread is None:
             return
-        threading.Thread(target=self._wake, name=f"{self._name}-wake", daemon=True).start()
-        thread.join(STOP_TIMEOUT_S)
+        thread.join(POLL_S + 0.05)
+        if thread.is_alive():
+            threading.Thread(target=self._wake, name=f"{self._name}-wake", daemon=True).start()
+            thread.join(STOP_TIMEOUT_S)
         if thread.is_alive():  # it is a daemon, in a connect that has its own limit
             logger.warning("%s is still waiting for the broker; left behind", self._name)
 

@@ -40,8 +40,7 @@ class ReplyListener(Listener):
         self.queue_name = reply_queue(master_id)
         self._on_reply = on_reply
 
-    def _make(self, connection: Connection) -> Consumer:
-        queue = Queue(
+        self._queue = Queue(
             self.queue_name,
             Exchange(""),
             routing_key=self.queue_name,
@@ -49,9 +48,11 @@ class ReplyListener(Listener):
             auto_delete=False,
             expires=REPLY_EXPIRES_S,
         )
+
+    def _make(self, connection: Connection) -> Consumer:
         return Consumer(
             connection.default_channel,
-            [queue],
+            [self._queue],
             callbacks=[lambda body, _message: self.guard(self._hand_on, body)],
             accept=["json"],
             on_decode_error=self.drop,
@@ -62,7 +63,9 @@ class ReplyListener(Listener):
         """Send itself a message that is no reply: kombu ends no BRPOP that waits, which it does for a second."""
         with self._app.connection_for_write() as connection:
             connection.ensure_connection(**CONNECT_ONCE)
-            Producer(connection).publish(NO_REPLY, routing_key=self.queue_name, serializer="json")
+            Producer(connection).publish(
+                NO_REPLY, routing_key=self.queue_name, serializer="json", declare=[self._queue]
+            )
 
     def _hand_on(self, body: dict[str, Any]) -> None:
         if body == NO_REPLY:  # ours, or of the master that had this queue before

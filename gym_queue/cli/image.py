@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gym_queue.cli.tables import print_table
+from gym_queue.errors import RunnerFailed
 from gym_queue.runners.qemu.booted import BOOTED, BootedMachines
 from gym_queue.runners.qemu.images.build import Say, build_image
 from gym_queue.runners.qemu.images.importing import Source, import_image
@@ -199,9 +200,13 @@ def forget(name: ImageName, folder: Folder = None) -> None:
     """
     store = ImageStore(folder)
     image = store.find(name)
-    freed = _booted_bytes(store, image) / MIB
+    freed = _booted_bytes(store, image)
     _booted(store).forget_image(image.digest)
-    typer.echo(f"forgot the machines that have booted from {name}, {freed:,.0f} MiB")
+    if _booted(store).of_image(image.digest):
+        raise RunnerFailed(
+            f"machines that have booted from {name} are left in {store.folder / BOOTED}: remove them as the user whom they belong to"
+        )
+    typer.echo(f"forgot the machines that have booted from {name}, {freed / MIB:,.0f} MiB")
 
 
 @app.command()
@@ -235,10 +240,10 @@ def _booted(store: ImageStore) -> BootedMachines:
 
 
 def _booted_bytes(store: ImageStore, image: Image) -> int:
-    """Return what is kept of machines that have booted from an image; one that goes meanwhile counts nothing."""
+    """Return what is kept of machines that have booted from an image; what is another user's, or goes meanwhile, counts nothing."""
     total = 0
     for snapshot in _booted(store).of_image(image.digest):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             total += snapshot.size_bytes()
     return total
 

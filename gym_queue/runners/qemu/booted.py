@@ -56,11 +56,14 @@ class BootedMachines:
                 if self._use(kept):
                     return kept
                 self._make(kept, boot)
-            self._evict(keep=digest)
         except OSError as error:
             raise RunnerFailed(
                 f"a machine that has booted cannot be kept in {self._folder}: {error.strerror or error}"
             ) from error
+        try:
+            self._evict(keep=digest)
+        except OSError as error:  # another user's
+            logger.warning("old machines stay in %s: %s", self._folder, error)
         return kept
 
     def forget(self, snapshot: Snapshot) -> None:

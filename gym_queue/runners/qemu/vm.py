@@ -195,11 +195,7 @@ class Vm:
             return RunnerFailed(
                 "the machine was started again from inside, or the helper in it was killed: what ran is lost"
             )
-        if self._qmp.event(IO_ERROR_EVENT) is not None:
-            return self._stands_still()
-        if self._qmp.event(PANIC_EVENT) is not None or PANIC in self.said():
-            return self._crashed("guest-panicked")
-        return self.explain_end()
+        return self.explain_end() or self._explain_stop(self._qmp)
 
     def has_left(self) -> bool:
         """Whether our helper inside has ended, or the whole system, since ``await_again``."""
@@ -274,6 +270,22 @@ class Vm:
             said = " ".join(self._console.text().split())
         return said[-SHOWN_CHARS:] or "it said nothing"
 
+    def _explain_stop(self, qmp: Qmp) -> RunnerFailed | None:
+        """Return why the machine was stopped. Events only say that it may be: most are told to the guest, which goes on."""
+        if not any(qmp.event(name) is not None for name in (IO_ERROR_EVENT, PANIC_EVENT)):
+            return None
+        try:
+            status = str(qmp.ask("query-status")["status"])
+        except RunnerFailed as error:
+            return error
+        if status == "io-error":
+            return self._stands_still()
+        if status == "guest-panicked":
+            return self._crashed(status)
+        qmp.forget(IO_ERROR_EVENT)
+        qmp.forget(PANIC_EVENT)
+        return None
+
     def _stands_still(self) -> RunnerFailed:
         return RunnerFailed(
             f"the virtual machine stands still: its disk cannot be written, {self._room()}; make room and reset"
@@ -283,7 +295,10 @@ class Vm:
         return RunnerFailed(f"the virtual machine crashed ({status}): {self.said()}")
 
     def _room(self) -> str:
-        return f"{shutil.disk_usage(self.folder.parent).free >> 20} MiB are free in {self.folder.parent}"
+        try:
+            return f"{shutil.disk_usage(self.folder.parent).free >> 20} MiB are free in {self.folder.parent}"
+        except OSError as error:
+            return f"{self.folder.parent}: {error.strerror}"
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -134,7 +134,7 @@ def test_a_step_that_failed_leaves_the_environment_free(client: httpx.Client, en
 def test_observations_and_other_calls_wait_for_the_step_that_runs(
     client: httpx.Client, stepping: Stepping
 ) -> None:
-    running = stepping.start("step", step_delay_s=0.5)
+    running = stepping.start("step", step_delay_s=1)
     info = client.get(f"{stepping.env}/session_info")
     assert (info.status_code, stepping.live.running) == (200, None)
     assert running.result().status_code == 200

@@ -49,6 +49,8 @@ class Capture:
         self._taking = threading.Lock()
         self._is_closed = False
         self._size = (0, 0)
+        self._tiles: set[Tile] = set()
+        """Where it has changed since the last picture that was taken whole."""
         self._rgb = self._band = np.zeros((0, 0), np.uint8)
         self._pixels = np.zeros((resolution[1], resolution[0], 4), np.uint8)
         try:
@@ -101,13 +103,15 @@ class Capture:
         self._qmp.ask("screendump", filename=f"/dev/fdset/{self._number}")
         head = self._read_head()
         size = int(head[1]), int(head[2])
-        tiles = self._resize(size) if size != self._size else set()
+        if size != self._size:
+            self._resize(size)
         for top in range(0, len(self._rgb), TILE_PX):
-            tiles |= self._take_band(top, head.end() + top * size[0] * RGB)
+            self._take_band(top, head.end() + top * size[0] * RGB)
+        tiles, self._tiles = self._tiles, set()
         return tiles
 
-    def _take_band(self, top: int, offset: int) -> set[Tile]:
-        """Read the lines of a row of tiles, and return which tiles are new."""
+    def _take_band(self, top: int, offset: int) -> None:
+        """Read the lines of a row of tiles."""
         last = self._rgb[top : top + TILE_PX]
         band = self._band[: len(last)]
         if os.preadv(self._readable, [band.data], offset) != band.nbytes:
@@ -116,7 +120,7 @@ class Capture:
             )
         differs = band != last
         if not differs.any():
-            return set()
+            return
         last[:] = band
         width = min(self._size[0], self._resolution[0])
         shown = self._pixels[top : top + len(last), :width]
@@ -124,7 +128,7 @@ class Capture:
         for channel in range(RGB):
             shown[..., 2 - channel] = colours[..., channel]
         columns = np.flatnonzero(differs[:, : width * RGB].any(axis=0)) // (RGB * TILE_PX)
-        return {(top // TILE_PX, column) for column in columns.tolist()}
+        self._tiles.update((top // TILE_PX, column) for column in columns.tolist())
 
     def _free(self) -> None:
         for descriptor in (self._readable, self._writable):
@@ -138,16 +142,15 @@ class Capture:
             raise RunnerFailed("the virtual machine's monitor gives no picture of 24 bits: is it QEMU's own?")
         return head
 
-    def _resize(self, size: tuple[int, int]) -> set[Tile]:
+    def _resize(self, size: tuple[int, int]) -> None:
         """Begin a black picture of a screen of another size, which is new everywhere."""
         self._size = size
         self._pixels[:] = 0
         self._rgb = np.zeros((min(size[1], self._resolution[1]), size[0] * RGB), np.uint8)
         self._band = np.empty((TILE_PX, size[0] * RGB), np.uint8)
         width, height = self._resolution
-        return {
-            (row, column) for row in range(-(-height // TILE_PX)) for column in range(-(-width // TILE_PX))
-        }
+        rows, columns = -(-height // TILE_PX), -(-width // TILE_PX)
+        self._tiles.update((row, column) for row in range(rows) for column in range(columns))
 
 
 class ScreenWatch:
