@@ -26,18 +26,19 @@ while IFS= read -r -u {CONTROL_FD} BASH_EXECUTION_STRING; do
   set -m
   {{
     set +m
+    echo "leader $BASHPID" >&{REPORT_FD}
     exec {CONTROL_FD}<&- {REPORT_FD}>&-
     export {EXEC_MARK}="${{BASH_EXECUTION_STRING##*/}}"
     IFS= read -r -d '' BASH_EXECUTION_STRING <"$BASH_EXECUTION_STRING.command" || :
     eval "$BASH_EXECUTION_STRING"
   }} </dev/null >"$BASH_EXECUTION_STRING.output" 2>&1 &
   set +m
-  echo "leader $!" >&{REPORT_FD}
   wait "$!"
   echo "status $?" >&{REPORT_FD}
 done
 """
-"""Reads the names of commands' files. Job control gives each command a process group, by which it is found."""
+"""Reads the names of commands' files. Job control gives each command a process group, by which it is found; it says which
+before it begins, since it may kill the shell that waits for it."""
 _READ_AT_LOGIN = (
     "/etc/passwd",
     "/etc/group",
