@@ -87,7 +87,9 @@ def test_ctrl_c_interrupts_the_foreground(runner: LocalRunner) -> None:
     runner.act(parse_actions([text("echo on; sleep 97531\n")])[0])
     while not do(runner).endswith("\non"):
         pass
-    assert "\n130\n" in do(runner, keys("ctrl", "c"), text("echo $?\n"))
+    shown = do(runner, keys("ctrl", "c"), text("echo $?\n"))
+    while "\n130\n" not in shown:  # a busy machine shows it later than a screen that stands still
+        shown = do(runner)
 
 
 def test_a_huge_text_is_typed_whole_without_deadlock(runner: LocalRunner) -> None:

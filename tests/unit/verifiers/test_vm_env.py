@@ -63,9 +63,19 @@ def test_without_root_there_are_no_answers(load: Load) -> None:
     assert load("vm_checks.py")["inspect"]({"exec_capture": lambda _: told}, one="id") == {"one": ""}
 
 
-def test_a_terminal_that_nothing_runs_in_is_not_waited_for(load: Load, machine: Names) -> None:
+@pytest.mark.parametrize(("busy_looks", "looks"), [(0, "2"), (1, "3")])
+def test_terminals_are_waited_for_while_something_runs_in_them(
+    load: Load, machine: Names, tmp_path: Path, busy_looks: int, looks: str
+) -> None:
     checks = load("vm_checks.py")
-    assert checks["inspect"](machine, settle=checks["LAST_COMMAND"] + "echo $look")["settle"] == "2"
+    ps = tmp_path / "ps"  # this machine's terminals are busy with other tests
+    ps.write_text(f"""#!/bin/sh
+echo >>{tmp_path}/asked
+[ $(wc -l <{tmp_path}/asked) -gt {busy_looks} ] && foreground=10 || foreground=11
+echo "10 10 $foreground pts/0 Ss bash"
+""")
+    ps.chmod(0o755)
+    assert checks["inspect"](machine, settle=checks["LAST_COMMAND"] + "echo $look")["settle"] == looks
 
 
 def test_files_are_told_from_others_by_their_content(load: Load, machine: Names) -> None:
