@@ -11,6 +11,7 @@ from bench.effort import Effort
 from bench.fleets import Started, started
 from bench.goals import Bound, Goal, Outcome, Row
 from gym_queue import RemoteGymEnv
+from gym_queue.stress.figures import quantile
 from gym_queue.stress.plan import null_spec
 from gym_queue.stress.usage import UsageMeter
 from tests.scale.simulated import simulated_workers
@@ -69,8 +70,8 @@ def _crowd(crowded: Crowded, effort: Effort) -> list[Outcome]:
             failed += simulated.stop()["failed"]
         _await_end(crowded.fleet)
     return [
-        Outcome([_share(took, 0.5) for took in beside], [_share(took, 0.5) for took in alone], failed),
-        Outcome([_share(took, 0.99) for took in beside], [_share(took, 0.99) for took in alone], failed),
+        Outcome([quantile(took, 0.5) for took in beside], [quantile(took, 0.5) for took in alone], failed),
+        Outcome([quantile(took, 0.99) for took in beside], [quantile(took, 0.99) for took in alone], failed),
         Outcome([took[-1] for took in beside], errors=failed),
         Outcome([usage.cpu_percent for usage in usages]),
         Outcome([usage.rss_mb for usage in usages]),
@@ -92,7 +93,3 @@ def _steps_ms(env: RemoteGymEnv, seconds: float) -> list[float]:
         env.step(TYPE, wait_between_actions=0, settle_after_actions=False)
         took_ms.append((time.monotonic() - begun) * 1000)
     return sorted(took_ms)
-
-
-def _share(sorted_ms: list[float], share: float) -> float:
-    return sorted_ms[int(len(sorted_ms) * share)]

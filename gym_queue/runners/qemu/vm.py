@@ -125,9 +125,10 @@ class Vm:
         """
         self.check_alive()
         status = str(self.qmp.ask("query-status")["status"])
-        if status == "io-error":
-            raise self._stands_still()
-        if status not in _HEALTHY or PANIC in self.said():
+        stopped = self._explain_status(status)
+        if stopped is not None:
+            raise stopped
+        if PANIC in self.said():
             raise self._crashed(status)
 
     def check_alive(self) -> None:
@@ -278,18 +279,19 @@ class Vm:
             status = str(qmp.ask("query-status")["status"])
         except RunnerFailed as error:
             return error
-        if status == "io-error":
-            return self._stands_still()
-        if status == "guest-panicked":
-            return self._crashed(status)
-        qmp.forget(IO_ERROR_EVENT)
-        qmp.forget(PANIC_EVENT)
-        return None
+        stopped = self._explain_status(status)
+        if stopped is None:
+            qmp.forget(IO_ERROR_EVENT)
+            qmp.forget(PANIC_EVENT)
+        return stopped
 
-    def _stands_still(self) -> RunnerFailed:
-        return RunnerFailed(
-            f"the virtual machine stands still: its disk cannot be written, {self._room()}; make room and reset"
-        )
+    def _explain_status(self, status: str) -> RunnerFailed | None:
+        """Return why a machine of this status does not run; None while it does."""
+        if status == "io-error":
+            return RunnerFailed(
+                f"the virtual machine stands still: its disk cannot be written, {self._room()}; make room and reset"
+            )
+        return self._crashed(status) if status not in _HEALTHY else None
 
     def _crashed(self, status: str) -> RunnerFailed:
         return RunnerFailed(f"the virtual machine crashed ({status}): {self.said()}")

@@ -47,9 +47,10 @@ def silent(tmp_path: Path, monitor: Monitor) -> Vm:
 def test_a_machine_that_was_stopped_is_told_with_the_reason(
     tmp_path: Path, status: str, event: str, said: str
 ) -> None:
-    error = silent(tmp_path, Monitor(status, event)).explain_silence()
-    with pytest.raises(RunnerFailed, match=said):
-        raise error or AssertionError
+    vm = silent(tmp_path, Monitor(status, event))
+    for _ in range(2):  # whoever asks again is told the same
+        with pytest.raises(RunnerFailed, match=said):
+            raise vm.explain_silence() or AssertionError
 
 
 @pytest.mark.parametrize("event", ["BLOCK_IO_ERROR", "GUEST_PANICKED", "SHUTDOWN"])
